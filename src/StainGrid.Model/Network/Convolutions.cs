@@ -1,0 +1,25 @@
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace StainGrid.Model;
+
+/// <summary>The convolutions of the network; none has a bias but the heads'.</summary>
+internal static class Convolutions
+{
+    /// <summary>1x1: [N,input,H,W] -> [N,output,H,W].</summary>
+    public static Conv2d Pointwise(int input, int output, bool bias = false) => nn.Conv2d(input, output, 1L, bias: bias);
+
+    /// <summary>3x3, zero padding of one: [N,input,H,W] -> [N,output,H/stride,W/stride].</summary>
+    public static Conv2d Spatial(int input, int output, int stride = 1) =>
+        nn.Conv2d(input, output, 3L, stride: stride, padding: 1L, bias: false);
+
+    /// <summary>3x3 for down, same and up. Up is the transposed convolution of stride 2 whose output padding of one makes
+    /// the size double exactly; output pixel 2i lies over input pixel i, as in the strided convolution.</summary>
+    public static nn.Module<Tensor, Tensor> Spatial(int input, int output, Scaling scaling) => scaling switch
+    {
+        Scaling.Down => Spatial(input, output, stride: 2),
+        Scaling.Same => Spatial(input, output, stride: 1),
+        Scaling.Up => nn.ConvTranspose2d(input, output, 3L, stride: 2, padding: 1, output_padding: 1, bias: false),
+        _ => throw new ArgumentOutOfRangeException(nameof(scaling)),
+    };
+}
