@@ -13,7 +13,7 @@ public class TilingPlanTests
             data.Add(127, 300, 128, blend, 2);
             data.Add(576, 577, 64, blend, 8);
             for (int i = 0; i < 6; i++)
-                data.Add(random.Next(1, 700), random.Next(1, 700), random.Next(8, 129), blend, random.Next(1, 9));
+                data.Add(random.Next(1, 400), random.Next(1, 400), random.Next(16, 129), blend, random.Next(1, 9));
         }
 
         return data;
