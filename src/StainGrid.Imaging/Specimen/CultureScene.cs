@@ -79,7 +79,7 @@ internal sealed class CultureScene
         for (int i = _random.Count(60.0 * options.Width * options.Height / ReferenceArea); i > 0; i--)
         {
             Motes.Add(new Mote((float)_random.Between(0, options.Width), (float)_random.Between(0, options.Height),
-                (float)_random.Between(2.5, 5), (float)_random.Between(0.1, 0.35)));
+                (float)_random.Between(2.5, 5), (float)_random.Between(0.05, 0.25)));
         }
     }
 
@@ -94,7 +94,7 @@ internal sealed class CultureScene
         // The first clump is in the picture, so that the smallest specimen has a cell.
         Clump(options.Width * _random.Between(0.3, 0.7), options.Height * _random.Between(0.3, 0.7),
             Math.Clamp((int)((double)options.Width * options.Height / (_scale * _scale) / 4000), 1, 14));
-        for (int i = _random.Count(8 * fields); i > 0; i--)
+        for (int i = _random.Count(9 * fields); i > 0; i--)
         {
             double u = _random.Unit();
             Clump(_random.Between(_left, _right), _random.Between(_top, _bottom), 4 + (int)(22 * u * u));
@@ -145,7 +145,7 @@ internal sealed class CultureScene
     private void Cell(double x, double y, (double X, double Y) along, int dendrites)
     {
         var axis = Turn(along, 0.8 * _random.Normal());
-        double a = _random.Between(10.5, 15.5), b = _random.Between(8.5, 11);
+        double a = _random.Between(11, 17), b = _random.Between(8.5, 11.5);
         ulong outline = _random.Next();
         double stain = _random.Between(0.3, 0.85), map2 = stain * 0.6 + _random.Between(0.05, 0.4);
 
@@ -206,7 +206,7 @@ internal sealed class CultureScene
             double ax = x + 3 * _scale * _random.Normal(), ay = y + 3 * _scale * _random.Normal();
             double sigma = _random.Between(0.85, 1.35), u = _random.Unit(), stain = 0.1 + 0.75 * u * u;
             var heading = Turn(direction, 0.03 * _random.Normal());
-            var points = Walk(ref ax, ref ay, ref heading, length * _random.Between(0.6, 1), 0.006, sigma, sigma * 0.85, 0.75, course);
+            var points = Walk(ref ax, ref ay, ref heading, length * _random.Between(0.6, 1), 0.0045, sigma, sigma * 0.85, 0.75, course, 45);
             if (points.Count == 0)
                 continue;
             var fibre = new Fibre(points);
@@ -251,7 +251,7 @@ internal sealed class CultureScene
 
     private List<FibrePoint> Walk(
         ref double x, ref double y, ref (double X, double Y) direction, double length, double bend,
-        double startSigma, double endSigma, double endStrength, ulong course = 0)
+        double startSigma, double endSigma, double endStrength, ulong course = 0, double startFade = 8)
     {
         int steps = (int)(length * _scale);
         var points = new List<FibrePoint>(steps);
@@ -269,7 +269,7 @@ internal sealed class CultureScene
             y += direction.Y;
             double sigma = (startSigma + (endSigma - startSigma) * t) * _scale;
             double bead = 1 + 0.25 * StableMath.ValueNoise((float)(along / 9), 0.5f, beads);
-            double fade = Math.Min(1, Math.Min(along / 8, (length - along) / 12));
+            double fade = Math.Min(1, Math.Min(along / startFade, (length - along) / 12));
             double strength = (1 + (endStrength - 1) * t) * bead * fade;
             if (x > _left && x < _right && y > _top && y < _bottom)
                 points.Add(new FibrePoint((float)x, (float)y, (float)Math.Max(0.6, sigma), (float)strength));

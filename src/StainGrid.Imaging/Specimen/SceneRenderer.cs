@@ -16,14 +16,14 @@ internal static class SceneRenderer
         {
             int top = band * BandRows, bottom = Math.Min(height, top + BandRows);
             foreach (var blob in blobs)
-                Draw(blob, map, width, top, bottom);
+                Draw(blob, map, width, top, bottom, stain: layer >= SceneLayer.Dapi);
             foreach (var fibre in fibres)
                 Draw(fibre, map, width, top, bottom);
         });
         return map;
     }
 
-    private static void Draw(Blob blob, float[] map, int width, int top, int bottom)
+    private static void Draw(Blob blob, float[] map, int width, int top, int bottom, bool stain)
     {
         float reach = MathF.Max(blob.A, blob.B) * (1 + blob.Wobble) + 1;
         int y0 = Math.Max(top, (int)(blob.Y - reach)), y1 = Math.Min(bottom - 1, (int)(blob.Y + reach) + 1);
@@ -53,7 +53,12 @@ internal static class SceneRenderer
 
                 if (blob.Texture > 0)
                     shape *= 1 + blob.Texture * StableMath.ValueNoise(dx / blob.Grain, dy / blob.Grain, blob.Seed + 1);
-                map[y * width + x] += blob.Amount * shape;
+                // Light paths add up; in a max projection the brighter structure hides most of the other.
+                ref float pixel = ref map[y * width + x];
+                float amount = blob.Amount * shape;
+                pixel = stain && amount > 0
+                    ? MathF.Max(pixel, amount) + 0.25f * MathF.Min(pixel, amount)
+                    : pixel + amount;
             }
         }
     }

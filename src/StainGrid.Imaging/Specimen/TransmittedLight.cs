@@ -7,8 +7,8 @@ internal sealed class TransmittedLight
     private const float Background = 32_768;
 
     // Fitted by eye and by percentiles to condition B, see SyntheticSpecimen's remarks.
-    private const float PhaseGain = 0.22f, ReliefGain = 1.45f, DefocusGain = 0.36f;
-    private const float ShotNoise = 0.06f, ReadNoise = 0.02f;
+    private const float PhaseGain = 0.24f, ReliefGain = 1.6f, DefocusGain = 0.36f;
+    private const float ShotNoise = 0.068f, ReadNoise = 0.02f;
     private const float HaloShare = 0.9f;
 
     private readonly SpecimenOptions _options;
@@ -93,8 +93,8 @@ internal sealed class TransmittedLight
 
     /// <summary>The floor of the dish and what the cells have left on it: a wavy grain without structure.</summary>
     private static float Substrate(int x, int y, ulong seed) =>
-        0.10f * StableMath.ValueNoise(x / 2.2f, y / 2.2f, seed) + 0.12f * StableMath.ValueNoise(x / 9f, y / 4f, seed + 1)
-        + 0.15f * StableMath.ValueNoise(x / 26f, y / 9f, seed + 2);
+        0.12f * StableMath.ValueNoise(x / 2.4f, y / 2.2f, seed) + 0.15f * StableMath.ValueNoise(x / 6f, y / 4f, seed + 1)
+        + 0.18f * StableMath.ValueNoise(x / 15f, y / 9f, seed + 2);
 
     private static void Shade(Mote mote, float[] strip, int width, int top, int rows)
     {
