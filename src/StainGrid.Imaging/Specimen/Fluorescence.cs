@@ -21,10 +21,10 @@ internal static class Fluorescence
         var taps = StableMath.GaussianTaps(1);
         var image = new ushort[map.Length];
         ulong seed = StableMath.Mix(options.Seed * 31 + (ulong)layer);
-        Parallel.For(0, (height + StripRows - 1) / StripRows, strip =>
+        var buffer = () => new float[Math.Min(StripRows, height) * width];
+        Parallel.For(0, (height + StripRows - 1) / StripRows, buffer, (strip, _, soft) =>
         {
             int top = strip * StripRows, rows = Math.Min(StripRows, height - top);
-            var soft = new float[rows * width];
             Blur.Gaussian(map, width, height, taps, top, rows, soft);
             for (int row = 0; row < rows; row++)
             {
@@ -35,11 +35,14 @@ internal static class Fluorescence
                     // Dense stain saturates softly, as a max projection of crossing structures is less than their sum.
                     float level = dark + FullScale * stain / (1 + 0.25f * stain)
                         + haze * StableMath.ValueNoise(x / 45f, y / 45f, seed);
-                    level += noise * (1 + 3 * MathF.Sqrt(stain)) * StableMath.Normal(StableMath.Mix(seed + 1 + (ulong)((long)y * width + x) * 0x9E3779B97F4A7C15UL));
+                    float random = StableMath.NormalAt(seed + 1, (long)y * width + x);
+                    level += noise * (1 + 3 * MathF.Sqrt(stain)) * random;
                     image[y * width + x] = (ushort)Math.Clamp(level + 0.5f, 0, 65535);
                 }
             }
-        });
+
+            return soft;
+        }, _ => { });
         return image;
     }
 }

@@ -67,8 +67,9 @@ internal static class SceneRenderer
     private static void Draw(FibreInLayer shown, float[] map, int width, int top, int bottom)
     {
         var fibre = shown.Fibre;
-        // Fibre.Top and Bottom allow for 4 sigma; the stamp reaches 3 of a sigma at most 1.35 times as wide.
-        if (fibre.Bottom < top - 1 || fibre.Top > bottom + 1)
+        // Fibre.Top and Bottom allow for 4 sigma, and 2 pixels more: no stamp reaches further (2.9 sigma of a fibre up to
+        // 1.15 times as wide, and rounding).
+        if (fibre.Bottom < top - 2 || fibre.Top > bottom + 2)
             return;
         Span<float> across = stackalloc float[256];
         foreach (var point in fibre.Points)

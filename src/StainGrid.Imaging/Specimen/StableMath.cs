@@ -1,7 +1,7 @@
 namespace StainGrid.Imaging.Specimen;
 
 /// <summary>Arithmetic that gives the same bits everywhere: IEEE additions, products, quotients and square roots only, as
-/// the platform's exp, sin and pow differ in their last bit.</summary>
+/// the platform's exp, sin and pow differ in their last bit. (.NET never fuses a product and a sum on its own.)</summary>
 internal static class StableMath
 {
     /// <summary>e to the <paramref name="x"/>, x at most 0, to about 1e-7: a Taylor series of x/256, squared 8 times.</summary>
@@ -51,6 +51,9 @@ internal static class StableMath
         return (sum - 131070) * (1.7320508f / 65536f);
     }
 
+    /// <summary>The near-normal number that belongs to a place, whoever asks for it and when.</summary>
+    public static float NormalAt(ulong seed, long place) => Normal(Mix(seed + (ulong)place * 0x9E3779B97F4A7C15UL));
+
     /// <summary>Smooth noise from -1 to 1 whose bumps are about one unit wide.</summary>
     public static float ValueNoise(float x, float y, ulong seed)
     {
@@ -64,6 +67,9 @@ internal static class StableMath
         return top + (bottom - top) * fy;
     }
 
-    private static float Lattice(int x, int y, ulong seed) =>
-        (int)(Mix(seed + (ulong)(uint)x * 0x9E3779B97F4A7C15UL + (ulong)(uint)y * 0xD1B54A32D192ED03UL) >> 41) * (1f / (1 << 22)) - 1f;
+    private static float Lattice(int x, int y, ulong seed)
+    {
+        ulong bits = Mix(seed + (ulong)(uint)x * 0x9E3779B97F4A7C15UL + (ulong)(uint)y * 0xD1B54A32D192ED03UL);
+        return (int)(bits >> 41) * (1f / (1 << 22)) - 1f;
+    }
 }

@@ -37,7 +37,8 @@ internal sealed class TransmittedLight
         });
 
         var random = new SpecimenRandom(StableMath.Mix(options.Seed + 78));
-        (_slopeX, _slopeY, _bowl) = ((float)random.Between(-0.03, 0.03), (float)random.Between(-0.03, 0.03), (float)random.Between(0.01, 0.05));
+        (_slopeX, _slopeY) = ((float)random.Between(-0.03, 0.03), (float)random.Between(-0.03, 0.03));
+        _bowl = (float)random.Between(0.01, 0.05);
         // The side the light comes from turns a little between cultures: from above in all of them, as in condition B.
         double tilt = random.Between(0, 0.3), length = Math.Sqrt(1 + tilt * tilt);
         (_tiltX, _tiltY) = ((float)(tilt / length), (float)(1 / length));
@@ -53,11 +54,13 @@ internal sealed class TransmittedLight
         float transport = DefocusGain * MathF.Max(-6, MathF.Min(6, defocus));
         var image = new ushort[width * height];
         ulong seed = StableMath.Mix(_options.Seed * 1_000_003 + (ulong)z + 5);
-        Parallel.For(0, (height + StripRows - 1) / StripRows, strip =>
+        // One row more above and below of the phase: its slope is taken there too.
+        int stripRows = Math.Min(StripRows, height);
+        var buffers = () => (Phase: new float[(stripRows + 2) * width], Loss: new float[stripRows * width]);
+        Parallel.For(0, (height + StripRows - 1) / StripRows, buffers, (strip, _, buffer) =>
         {
             int top = strip * StripRows, rows = Math.Min(StripRows, height - top);
-            var phase = new float[(rows + 2) * width];   // one row more above and below
-            var loss = new float[rows * width];
+            var (phase, loss) = buffer;
             Blur.Gaussian(_phase, width, height, taps, top - 1, rows + 2, phase);
             Blur.Gaussian(_absorption, width, height, taps, top, rows, loss);
             for (int row = 0; row < rows; row++)
@@ -80,14 +83,16 @@ internal sealed class TransmittedLight
 
             foreach (var mote in _scene.Motes)
                 Shade(mote, loss, width, top, rows);
-            for (int i = 0; i < loss.Length; i++)
+            for (int i = 0; i < rows * width; i++)
             {
                 float level = MathF.Max(0, loss[i]);
                 float noise = MathF.Sqrt(ShotNoise * ShotNoise * level + ReadNoise * ReadNoise);
-                level += noise * StableMath.Normal(StableMath.Mix(seed + (ulong)((long)top * width + i) * 0x9E3779B97F4A7C15UL));
+                level += noise * StableMath.NormalAt(seed, (long)top * width + i);
                 image[top * width + i] = (ushort)Math.Clamp(Background * level + 0.5f, 0, 65535);
             }
-        });
+
+            return buffer;
+        }, _ => { });
         return image;
     }
 
