@@ -157,7 +157,11 @@ internal sealed class CultureScene
         Add(SceneLayer.Map2, sx, sy, axis, sa, sb, BlobProfile.Plateau, map2, 0.25, 0.25, 6, soma);
         Add(SceneLayer.Absorption, sx, sy, axis, sa, sb, BlobProfile.Plateau, 0.05, 0.25, 0.3, 4, soma);
         if (_random.Chance(0.4))
-            Add(SceneLayer.Nfh, sx, sy, axis, sa, sb, BlobProfile.Plateau, _random.Between(0.1, 0.5), 0.25, 0.5, 7, soma);
+        {
+            double nfh = _random.Between(0.1, 0.5);
+            Add(SceneLayer.Nfh, sx, sy, axis, sa, sb, BlobProfile.Plateau, nfh, 0.25, 0.5, 7, soma);
+        }
+
 
         // Nucleus: a smoother lens with an edge, chromatin texture in proportion to the stain, and nucleoli.
         Add(SceneLayer.Phase, x, y, axis, a, b, BlobProfile.Plateau, 0.2 + 0.5 * stain, 0.15, 0.25, 5, outline);
@@ -166,8 +170,9 @@ internal sealed class CultureScene
         {
             var to = _random.Direction();
             double r = 0.5 * b * _scale * _random.Unit(), nucleolus = _random.Between(1.8, 2.8);
-            Add(SceneLayer.Phase, x + to.X * r, y + to.Y * r, axis, nucleolus, nucleolus, BlobProfile.Dome, 0.7, 0, 0, 1, 1);
-            Add(SceneLayer.Dapi, x + to.X * r, y + to.Y * r, axis, nucleolus, nucleolus, BlobProfile.Dome, -0.2 * stain, 0, 0, 1, 1);
+            double nx = x + to.X * r, ny = y + to.Y * r;
+            Add(SceneLayer.Phase, nx, ny, axis, nucleolus, nucleolus, BlobProfile.Dome, 0.7, 0, 0, 1, 1);
+            Add(SceneLayer.Dapi, nx, ny, axis, nucleolus, nucleolus, BlobProfile.Dome, -0.2 * stain, 0, 0, 1, 1);
         }
 
         for (int i = 0; i < dendrites; i++)
@@ -206,7 +211,8 @@ internal sealed class CultureScene
             double ax = x + 3 * _scale * _random.Normal(), ay = y + 3 * _scale * _random.Normal();
             double sigma = _random.Between(0.85, 1.35), u = _random.Unit(), stain = 0.1 + 0.75 * u * u;
             var heading = Turn(direction, 0.03 * _random.Normal());
-            var points = Walk(ref ax, ref ay, ref heading, length * _random.Between(0.6, 1), 0.0045, sigma, sigma * 0.85, 0.75, course, 45);
+            double own = length * _random.Between(0.6, 1);
+            var points = Walk(ref ax, ref ay, ref heading, own, 0.0045, sigma, sigma * 0.85, 0.75, course, 45);
             if (points.Count == 0)
                 continue;
             var fibre = new Fibre(points);
@@ -221,8 +227,9 @@ internal sealed class CultureScene
         var axis = _random.Direction();
         ulong seed = _random.Next();
         double flat = _random.Between(0.75, 1);
-        Add(SceneLayer.Phase, x, y, axis, radius, radius * flat, BlobProfile.Dome, _random.Between(0.6, 1.8), 0.2, 0.2, 2, seed);
-        Add(SceneLayer.Absorption, x, y, axis, radius, radius * flat, BlobProfile.Dome, _random.Between(0, 0.35), 0.2, 0, 2, seed);
+        double thick = _random.Between(0.6, 1.8), dark = _random.Between(0, 0.35);
+        Add(SceneLayer.Phase, x, y, axis, radius, radius * flat, BlobProfile.Dome, thick, 0.2, 0.2, 2, seed);
+        Add(SceneLayer.Absorption, x, y, axis, radius, radius * flat, BlobProfile.Dome, dark, 0.2, 0, 2, seed);
     }
 
     private void DeadCell(double x, double y)
@@ -230,7 +237,8 @@ internal sealed class CultureScene
         // Shrunken and round; its DNA is condensed, so small and bright, and MAP2 antibody sticks to it.
         for (int lobes = 1 + _random.Count(0.6); lobes > 0; lobes--)
         {
-            double cx = x + 7 * _scale * _random.Normal() * (lobes - 1), cy = y + 7 * _scale * _random.Normal() * (lobes - 1);
+            double cx = x + 7 * _scale * _random.Normal() * (lobes - 1);
+            double cy = y + 7 * _scale * _random.Normal() * (lobes - 1);
             var axis = _random.Direction();
             double radius = _random.Between(5, 8), bright = _random.Between(0.5, 1.2);
             ulong seed = _random.Next();

@@ -39,7 +39,11 @@ internal static class SceneRenderer
                 if (square >= 2.25f)
                     continue;
                 if (blob.Wobble > 0)
-                    square *= 1 + 1.2f * blob.Wobble * StableMath.ValueNoise(dx * wobbleScale, dy * wobbleScale, blob.Seed);
+                {
+                    float noise = StableMath.ValueNoise(dx * wobbleScale, dy * wobbleScale, blob.Seed);
+                    square *= 1 + 1.2f * blob.Wobble * noise;
+                }
+
                 if (square >= 1)
                     continue;
                 float shape = 1 - square;

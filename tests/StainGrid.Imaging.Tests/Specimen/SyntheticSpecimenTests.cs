@@ -145,7 +145,11 @@ public class SyntheticSpecimenTests
     {
         double share = 0;
         for (ulong seed = 0; seed < 4; seed++)
-            share += Share(SyntheticSpecimen.Generate(new SpecimenOptions { Width = 512, Height = 512, Seed = seed }).Label(name), 20_000) / 4;
+        {
+            var options = new SpecimenOptions { Width = 512, Height = 512, Seed = seed };
+            share += Share(SyntheticSpecimen.Generate(options).Label(name), 20_000) / 4;
+        }
+
         Assert.InRange(share, least, most);
     }
 
@@ -208,8 +212,8 @@ public class SyntheticSpecimenTests
         {
             for (int x = 0; x < specimen.Width; x++)
             {
-                int from = (y + specimen.Height / 2) % specimen.Height * specimen.Width + (x + specimen.Width / 2) % specimen.Width;
-                moved[y * specimen.Width + x] = label[from];
+                int fromX = (x + specimen.Width / 2) % specimen.Width, fromY = (y + specimen.Height / 2) % specimen.Height;
+                moved[y * specimen.Width + x] = label[fromY * specimen.Width + fromX];
             }
         }
 
