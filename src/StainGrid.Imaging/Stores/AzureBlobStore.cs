@@ -1,0 +1,157 @@
+using System.Runtime.CompilerServices;
+using Azure;
+using Azure.Storage.Blobs;
+using Azure.Storage.Blobs.Models;
+
+namespace StainGrid.Imaging;
+
+/// <summary>Blobs in an Azure Blob container, below a prefix.</summary>
+public sealed class AzureBlobStore : IBlobStore
+{
+    private readonly BlobContainerClient _container;
+    private readonly string _prefix;
+
+    /// <summary>A store in a container that exists.</summary>
+    /// <param name="container">The container.</param>
+    /// <param name="prefix">What all keys start with in the container; empty for none.</param>
+    public AzureBlobStore(BlobContainerClient container, string prefix = "")
+    {
+        ArgumentNullException.ThrowIfNull(container);
+        ArgumentNullException.ThrowIfNull(prefix);
+        prefix = prefix.Trim('/');
+        if (prefix.Length > 0)
+            BlobKey.Check(prefix);
+        _container = container;
+        _prefix = prefix.Length > 0 ? prefix + "/" : "";
+
+        // The query may hold a signature.
+        Name = container.Uri.GetLeftPart(UriPartial.Path).TrimEnd('/') + (prefix.Length > 0 ? "/" + prefix : "");
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    public async Task<Blob?> ReadBlobAsync(string key, long maxBytes, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            var response = await Client(key).DownloadStreamingAsync(cancellationToken: cancellationToken);
+            using var result = response.Value;
+            long length = result.Details.ContentLength;
+            if (length > Math.Min(maxBytes, Array.MaxLength))
+                throw FolderBlobStore.TooLarge(Name, key, length, maxBytes);
+            byte[] data = new byte[length];
+            await result.Content.ReadExactlyAsync(data, cancellationToken);
+            return new Blob(data, result.Details.ETag.ToString());
+        }
+        catch (RequestFailedException exception) when (exception.ErrorCode == BlobErrorCode.BlobNotFound)
+        {
+            return null;
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("read", key, exception);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task WriteAsync(string key, ReadOnlyMemory<byte> data, CancellationToken cancellationToken = default) =>
+        UploadAsync(key, data, null, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<string> WriteIfAsync(string key, ReadOnlyMemory<byte> data, string? etag, CancellationToken cancellationToken = default) =>
+        UploadAsync(key, data, etag is null
+            ? new BlobRequestConditions { IfNoneMatch = ETag.All }
+            : new BlobRequestConditions { IfMatch = new ETag(etag) }, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<bool> ExistsAsync(string key, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await Client(key).ExistsAsync(cancellationToken);
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("find", key, exception);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task DeleteAsync(string key, string? etag = null, CancellationToken cancellationToken = default)
+    {
+        var conditions = etag is null ? null : new BlobRequestConditions { IfMatch = new ETag(etag) };
+        try
+        {
+            bool deleted = await Client(key).DeleteIfExistsAsync(conditions: conditions, cancellationToken: cancellationToken);
+            if (!deleted && etag is not null)
+                throw BlobConflictException.For(Name, key);
+        }
+        catch (RequestFailedException exception) when (exception.Status is 409 or 412 && etag is not null)
+        {
+            throw BlobConflictException.For(Name, key, exception);
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("delete", key, exception);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<string> ListAsync(string prefix = "", [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prefix);
+        await using var blobs = _container.GetBlobsAsync(BlobTraits.None, BlobStates.None, _prefix + prefix, cancellationToken)
+            .GetAsyncEnumerator(cancellationToken);
+        while (true)
+        {
+            try
+            {
+                if (!await blobs.MoveNextAsync())
+                    yield break;
+            }
+            catch (Exception exception) when (IsFailure(exception))
+            {
+                throw Failed("list", prefix, exception);
+            }
+
+            yield return blobs.Current.Name[_prefix.Length..];
+        }
+    }
+
+    private static bool IsFailure(Exception exception) =>
+        exception is RequestFailedException or AggregateException || (exception is IOException && exception is not BlobStoreException);
+
+    private async Task<string> UploadAsync(string key, ReadOnlyMemory<byte> data, BlobRequestConditions? conditions, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var response = await Client(key).UploadAsync(BinaryData.FromBytes(data), new BlobUploadOptions { Conditions = conditions }, cancellationToken);
+            return response.Value.ETag.ToString();
+        }
+        catch (RequestFailedException exception) when (exception.Status is 409 or 412 && conditions is not null)
+        {
+            throw BlobConflictException.For(Name, key, exception);
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("write", key, exception);
+        }
+    }
+
+    private BlobClient Client(string key)
+    {
+        BlobKey.Check(key);
+        return _container.GetBlobClient(_prefix + key);
+    }
+
+    private BlobStoreException Failed(string verb, string key, Exception exception)
+    {
+        // The library's messages have a page of headers: the first line says it.
+        string reason = exception is RequestFailedException { ErrorCode: { Length: > 0 } code, Status: var status }
+            ? $"{code} ({status})"
+            : exception.GetBaseException().Message.Split('\n')[0].Trim();
+        return new BlobStoreException($"{Name}: cannot {verb} {key}: {reason}. Check the container, the rights and the network.", exception);
+    }
+}

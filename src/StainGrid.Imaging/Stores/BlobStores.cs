@@ -1,0 +1,112 @@
+using System.Runtime.CompilerServices;
+using Azure.Storage.Blobs;
+
+namespace StainGrid.Imaging;
+
+/// <summary>Opens stores and reads them plainly.</summary>
+public static class BlobStores
+{
+    /// <summary>The environment variable with the connection string for <c>azure://</c>, as the Azure CLI has it.</summary>
+    public const string ConnectionStringVariable = "AZURE_STORAGE_CONNECTION_STRING";
+
+    /// <summary>Opens a store.</summary>
+    /// <param name="uri">
+    /// A folder's path or <c>file://</c> URI; <c>azure://CONTAINER/PREFIX</c>, with the connection string in
+    /// AZURE_STORAGE_CONNECTION_STRING (never on a command line, where others see it); or the https URL of a container or
+    /// of a prefix in it, with a shared access signature where the container is not public.
+    /// </param>
+    /// <exception cref="BlobStoreException">The address is not understood, or the connection string is absent.</exception>
+    public static IBlobStore Open(string uri)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(uri);
+        int scheme = uri.IndexOf("://", StringComparison.Ordinal);
+        if (scheme < 0)
+            return new FolderBlobStore(uri);
+        if (!Uri.TryCreate(uri, UriKind.Absolute, out var address))
+            throw new BlobStoreException($"The {uri[..scheme]} address of the store is not a URI. Give a folder, azure://CONTAINER/PREFIX or https://..");
+        switch (address.Scheme)
+        {
+            case "file" when address.IsLoopback || address.Host.Length == 0:
+                return new FolderBlobStore(address.LocalPath);
+            case "azure":
+                string? connection = Environment.GetEnvironmentVariable(ConnectionStringVariable);
+                if (string.IsNullOrWhiteSpace(connection))
+                    throw new BlobStoreException($"{uri} needs a connection string. Set {ConnectionStringVariable}.");
+                try
+                {
+                    return new AzureBlobStore(new BlobContainerClient(connection, address.Host), Uri.UnescapeDataString(address.AbsolutePath));
+                }
+                catch (Exception exception) when (exception is FormatException or ArgumentException)
+                {
+                    throw new BlobStoreException($"{uri}: {ConnectionStringVariable} or the name is not valid. Copy the connection string again.", exception);
+                }
+
+            case "https":
+                string[] parts = address.AbsolutePath.Trim('/').Split('/', 2);
+                if (parts[0].Length == 0)
+                    throw new BlobStoreException($"{address.GetLeftPart(UriPartial.Path)} names no container. Give https://ACCOUNT/CONTAINER/PREFIX.");
+                var container = new UriBuilder(address) { Path = parts[0] }.Uri;
+                return new AzureBlobStore(new BlobContainerClient(container), parts.Length > 1 ? Uri.UnescapeDataString(parts[1]) : "");
+            default:
+                throw new BlobStoreException($"Stores of kind {address.Scheme}:// are not known. Give a folder, azure://CONTAINER/PREFIX or https://..");
+        }
+    }
+
+    /// <summary>The bytes of a blob, or null where there is none.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="key">The blob's key.</param>
+    /// <param name="cancellationToken">Stops the reading.</param>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public static async Task<ReadOnlyMemory<byte>?> ReadAsync(this IBlobStore store, string key, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        return (await store.ReadBlobAsync(key, Array.MaxLength, cancellationToken))?.Data;
+    }
+
+    /// <summary>The part of a store whose keys start with a prefix and '/', as a store.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="prefix">A key's first parts; empty for the store itself.</param>
+    public static IBlobStore Within(this IBlobStore store, string prefix)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(prefix);
+        prefix = prefix.Trim('/');
+        if (prefix.Length == 0)
+            return store;
+        BlobKey.Check(prefix);
+        return new Part(store, prefix + "/");
+    }
+
+    private sealed class Part(IBlobStore store, string prefix) : IBlobStore
+    {
+        public string Name => $"{store.Name.TrimEnd('/')}/{prefix.TrimEnd('/')}";
+
+        public Task<Blob?> ReadBlobAsync(string key, long maxBytes, CancellationToken cancellationToken) =>
+            store.ReadBlobAsync(Full(key), maxBytes, cancellationToken);
+
+        public Task WriteAsync(string key, ReadOnlyMemory<byte> data, CancellationToken cancellationToken) =>
+            store.WriteAsync(Full(key), data, cancellationToken);
+
+        public Task<string> WriteIfAsync(string key, ReadOnlyMemory<byte> data, string? etag, CancellationToken cancellationToken) =>
+            store.WriteIfAsync(Full(key), data, etag, cancellationToken);
+
+        public Task<bool> ExistsAsync(string key, CancellationToken cancellationToken) =>
+            store.ExistsAsync(Full(key), cancellationToken);
+
+        public Task DeleteAsync(string key, string? etag, CancellationToken cancellationToken) =>
+            store.DeleteAsync(Full(key), etag, cancellationToken);
+
+        public async IAsyncEnumerable<string> ListAsync(string start, [EnumeratorCancellation] CancellationToken cancellationToken)
+        {
+            await foreach (string key in store.ListAsync(prefix + start, cancellationToken))
+                yield return key[prefix.Length..];
+        }
+
+        /// <summary>Checked before the prefix is put in front, which would make an absolute key a relative one.</summary>
+        private string Full(string key)
+        {
+            BlobKey.Check(key);
+            return prefix + key;
+        }
+    }
+}
