@@ -7,7 +7,7 @@ namespace StainGrid.Model;
 /// down.*.</summary>
 internal sealed class EncoderStage : nn.Module<Tensor, (Tensor Skip, Tensor Down)>
 {
-    private readonly Block dense;
+    private readonly FeatureBlock dense;
     private readonly nn.Module<Tensor, Tensor> down;
 
     public EncoderStage(NetworkOptions options, BlockWidths widths)
@@ -28,7 +28,7 @@ internal sealed class EncoderStage : nn.Module<Tensor, (Tensor Skip, Tensor Down
 /// <summary>The bottom: a block and a GST. Tensor names: dense.*, same.*.</summary>
 internal sealed class BottomStage : nn.Module<Tensor, Tensor>
 {
-    private readonly Block dense;
+    private readonly FeatureBlock dense;
     private readonly nn.Module<Tensor, Tensor> same;
 
     public BottomStage(NetworkOptions options, BlockWidths widths)
@@ -52,7 +52,7 @@ internal sealed class DecoderStage : nn.Module<Tensor, Tensor, Tensor>
 {
     private readonly nn.Module<Tensor, Tensor> up;
     private readonly Conv2d fuse;
-    private readonly Block dense;
+    private readonly FeatureBlock dense;
 
     public DecoderStage(NetworkOptions options, int input, int skip, BlockWidths widths)
         : base(nameof(DecoderStage))
@@ -76,7 +76,7 @@ internal sealed class DecoderStage : nn.Module<Tensor, Tensor, Tensor>
 /// <summary>The parts that the options choose.</summary>
 internal static class Stage
 {
-    public static Block Block(NetworkOptions options, BlockWidths widths) =>
+    public static FeatureBlock Block(NetworkOptions options, BlockWidths widths) =>
         new(options.Block, widths.Input, widths.Layers, options.Growth, options.Dropout);
 
     public static nn.Module<Tensor, Tensor> Resample(NetworkOptions options, int input, int output, Scaling scaling) =>

@@ -9,7 +9,7 @@ namespace StainGrid.Model;
 /// only the one before it and widens it by the growth rate. Tensor names: layers.{i}.conv.weight, layers.{i}.norm.*,
 /// transition.weight.
 /// </summary>
-public sealed class Block : nn.Module<Tensor, Tensor>
+public sealed class FeatureBlock : nn.Module<Tensor, Tensor>
 {
     private readonly ModuleList<BlockLayer> layers = [];
     private readonly Conv2d transition;
@@ -21,8 +21,8 @@ public sealed class Block : nn.Module<Tensor, Tensor>
     /// <param name="layerCount">Layers, L.</param>
     /// <param name="growth">Channels that each layer adds.</param>
     /// <param name="dropout">The probability with which training drops an activation.</param>
-    public Block(BlockKind kind, int input, int layerCount, int growth, double dropout)
-        : base(nameof(Block))
+    public FeatureBlock(BlockKind kind, int input, int layerCount, int growth, double dropout)
+        : base(nameof(FeatureBlock))
     {
         this.kind = kind;
         for (int i = 0, width = input; i < layerCount; i++, width += growth)
