@@ -1,0 +1,95 @@
+using StainGrid.Tiling;
+
+namespace StainGrid.Contracts;
+
+/// <summary>All that a tile grain and a stitcher need to know of a slide, fixed when it starts.</summary>
+[GenerateSerializer, Immutable, Alias("staingrid.slide-job")]
+public sealed record SlideJob
+{
+    /// <summary>Side of an output chunk, pixels.</summary>
+    public const int ChunkSize = 512;
+
+    /// <summary>The slide's id.</summary>
+    [Id(0)] public required string SlideId { get; init; }
+
+    /// <summary>The image's files.</summary>
+    [Id(1)] public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>The model file.</summary>
+    [Id(2)] public required string Model { get; init; }
+
+    /// <summary>SHA-256 of the model file when the slide started, lower-case hexadecimal.</summary>
+    [Id(3)] public required string ModelSha256 { get; init; }
+
+    /// <summary>The blob store of the output.</summary>
+    [Id(4)] public required string Output { get; init; }
+
+    /// <summary>The image's name in viewers.</summary>
+    [Id(5)] public required string Name { get; init; }
+
+    /// <summary>Width of the slide, pixels.</summary>
+    [Id(6)] public required int Width { get; init; }
+
+    /// <summary>Height of the slide, pixels.</summary>
+    [Id(7)] public required int Height { get; init; }
+
+    /// <summary>The planes to predict from, with the range of each.</summary>
+    [Id(8)] public required IReadOnlyList<SlidePlane> Planes { get; init; }
+
+    /// <summary>The labels, by their index in the model.</summary>
+    [Id(9)] public required IReadOnlyList<int> Labels { get; init; }
+
+    /// <summary>What is stored of each label.</summary>
+    [Id(10)] public required IReadOnlyList<Statistic> Statistics { get; init; }
+
+    /// <summary>The output's channels: for each label its statistics.</summary>
+    [Id(11)] public required IReadOnlyList<OutputChannel> Channels { get; init; }
+
+    /// <summary>Distance of neighbouring tiles, pixels.</summary>
+    [Id(12)] public required int Stride { get; init; }
+
+    /// <summary>How overlapping tiles are weighted.</summary>
+    [Id(13)] public required Blend Blend { get; init; }
+
+    /// <summary>Tiles along each side of a block.</summary>
+    [Id(14)] public required int BlockSide { get; init; }
+
+    /// <summary>A pixel's width in micrometres, or null.</summary>
+    [Id(15)] public double? PhysicalSizeX { get; init; }
+
+    /// <summary>A pixel's height in micrometres, or null.</summary>
+    [Id(16)] public double? PhysicalSizeY { get; init; }
+
+    /// <summary>Whether intensities beyond a plane's range become -1 and 1.</summary>
+    [Id(17)] public required bool Clamp { get; init; }
+
+    /// <summary>The slide's plan.</summary>
+    public TilingPlan Plan() => new(Width, Height, new TilingOptions(Stride, Blend, BlockSide));
+
+    /// <summary>Rows of output chunks; a stitcher owns one.</summary>
+    public int Bands => (Height + ChunkSize - 1) / ChunkSize;
+
+    /// <summary>Columns of output chunks.</summary>
+    public int ChunkColumns => (Width + ChunkSize - 1) / ChunkSize;
+
+    /// <summary>The pixels of a band.</summary>
+    public Region Band(int band) =>
+        new Region(0, band * ChunkSize, Width, ChunkSize).Intersect(new Region(0, 0, Width, Height));
+}
+
+/// <summary>A plane and the intensities that map to the network's -1 and 1.</summary>
+/// <param name="Index">The plane, counted from 0.</param>
+/// <param name="Low">Maps to -1.</param>
+/// <param name="High">Maps to 1.</param>
+[GenerateSerializer, Immutable, Alias("staingrid.slide-plane")]
+public sealed record SlidePlane([property: Id(0)] int Index, [property: Id(1)] float Low, [property: Id(2)] float High);
+
+/// <summary>A channel of the output image.</summary>
+/// <param name="Name">The label, and the statistic where it is not the mean.</param>
+/// <param name="Colour">RRGGBB.</param>
+/// <param name="Low">The 16-bit value of 0.</param>
+/// <param name="High">The 16-bit value of 1.</param>
+/// <param name="Shown">Whether viewers show it at first.</param>
+[GenerateSerializer, Immutable, Alias("staingrid.output-channel")]
+public sealed record OutputChannel(
+    [property: Id(0)] string Name, [property: Id(1)] string Colour, [property: Id(2)] int Low, [property: Id(3)] int High, [property: Id(4)] bool Shown);

@@ -1,0 +1,42 @@
+using StainGrid.Tiling;
+
+namespace StainGrid.Contracts;
+
+/// <summary>One slide to stain: where it is, what to predict of it, and where the result goes.</summary>
+[GenerateSerializer, Immutable, Alias("staingrid.slide-request")]
+public sealed record SlideRequest
+{
+    /// <summary>The image: one file with all planes, or one file a plane in the planes' order. Readable by the silos.</summary>
+    [Id(0)] public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>The model file. Readable by the silos.</summary>
+    [Id(1)] public required string Model { get; init; }
+
+    /// <summary>The blob store (a folder or a URI) whose root becomes the OME-Zarr image.</summary>
+    [Id(2)] public required string Output { get; init; }
+
+    /// <summary>The labels to predict; empty for all that the model has.</summary>
+    [Id(3)] public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>The plane to predict from, counted from 0; null for the middle one. Not looked at with
+    /// <see cref="AllPlanes"/>.</summary>
+    [Id(4)] public int? Plane { get; init; }
+
+    /// <summary>Whether to average the distributions predicted from every plane.</summary>
+    [Id(5)] public bool AllPlanes { get; init; }
+
+    /// <summary>What to store of each label's distribution; one channel each.</summary>
+    [Id(6)] public IReadOnlyList<Statistic> Statistics { get; init; } = [Statistic.Mean];
+
+    /// <summary>Distance of neighbouring tiles, pixels.</summary>
+    [Id(7)] public int Stride { get; init; } = 64;
+
+    /// <summary>How overlapping tiles are weighted.</summary>
+    [Id(8)] public Blend Blend { get; init; } = Blend.Uniform;
+
+    /// <summary>Tiles along each side of a block.</summary>
+    [Id(9)] public int BlockSide { get; init; } = 8;
+
+    /// <summary>Whether a complete image of ours at <see cref="Output"/> may be replaced.</summary>
+    [Id(10)] public bool Overwrite { get; init; }
+}

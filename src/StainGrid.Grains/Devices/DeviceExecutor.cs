@@ -1,0 +1,153 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using StainGrid.Contracts;
+using StainGrid.Model;
+using StainGrid.Tiling;
+using static TorchSharp.torch;
+
+namespace StainGrid.Grains;
+
+/// <summary>Owns a device: its thread, its models and its buffers. Grains await it and never block on torch.</summary>
+public sealed class DeviceExecutor : IDisposable
+{
+    private const int MaxModels = 2;
+
+    private readonly BlockingCollection<Action> work = [];
+    private readonly LinkedList<StainModel> models = [];
+    private readonly Dictionary<string, (string SlideId, TilePredictor Predictor)> predictors = [];
+    private readonly Device device;
+    private readonly int batchSize;
+    private readonly Thread thread;
+
+    /// <summary>Starts the device's thread.</summary>
+    /// <param name="name">"cpu" or "cuda:N".</param>
+    /// <param name="batchSize">Tiles computed at once.</param>
+    /// <exception cref="ArgumentException">There is no such device here.</exception>
+    public DeviceExecutor(string name, int batchSize)
+    {
+        Name = name;
+        device = Parse(name);
+        this.batchSize = batchSize;
+        thread = new Thread(Run) { IsBackground = true, Name = $"device {name}" };
+        thread.Start();
+    }
+
+    /// <summary>"cpu" or "cuda:N".</summary>
+    public string Name { get; }
+
+    /// <summary>A device by its name.</summary>
+    /// <exception cref="ArgumentException">The name is not of a device, or the device is not here.</exception>
+    public static Device Parse(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        if (name == "cpu")
+            return CPU;
+        if (!name.StartsWith("cuda:", StringComparison.Ordinal) || !int.TryParse(name["cuda:".Length..], out int index) || index < 0)
+            throw new ArgumentException($"'{name}' is not a device. Say cpu, or cuda:0 for the first GPU.");
+        if (!cuda.is_available() || index >= cuda.device_count())
+        {
+            throw new ArgumentException($"{name} is not here: libtorch sees {(cuda.is_available() ? cuda.device_count() : 0)} CUDA devices. "
+                + "Say --device cpu, or build with -p:StainGridCuda=true on a machine with a GPU.");
+        }
+
+        return new Device(TorchSharp.DeviceType.CUDA, index);
+    }
+
+    /// <summary>Predicts a block, after those that were asked for before.</summary>
+    /// <param name="job">The slide.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="planes">For each plane the pixels of the block's input.</param>
+    /// <param name="progress">Told the number of tiles after each batch, on the device's thread.</param>
+    /// <param name="cancellationToken">Stops between batches.</param>
+    /// <exception cref="ModelFileException">The model is refused, or is another than when the slide started.</exception>
+    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
+        Action<int> progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        var result = new TaskCompletionSource<ProbabilityMap>(TaskCreationOptions.RunContinuationsAsynchronously);
+        work.Add(() =>
+        {
+            try
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                var started = Stopwatch.GetTimestamp();
+                result.SetResult(PredictorOf(job).Predict(job.Plan(), block, planes, Count, cancellationToken));
+
+                void Count(int tiles)
+                {
+                    Telemetry.Batch(Name, tiles, Stopwatch.GetElapsedTime(started));
+                    started = Stopwatch.GetTimestamp();
+                    progress(tiles);
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                result.SetCanceled(cancellationToken);
+            }
+            catch (Exception e)
+            {
+                result.SetException(e);
+            }
+        }, CancellationToken.None);
+        return result.Task;
+    }
+
+    /// <summary>Finishes what was asked for, then frees the models.</summary>
+    public void Dispose()
+    {
+        work.CompleteAdding();
+        thread.Join();
+        work.Dispose();
+    }
+
+    private void Run()
+    {
+        foreach (var action in work.GetConsumingEnumerable())
+            action();
+        foreach (var model in models)
+            model.Dispose();
+    }
+
+    // The predictor of a slide, kept as long as its model is.
+    private TilePredictor PredictorOf(SlideJob job)
+    {
+        if (predictors.TryGetValue(job.ModelSha256, out var known) && known.SlideId == job.SlideId)
+            return known.Predictor;
+        var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), job.Plan().FixedPointBits(job.Planes.Count))
+        {
+            BatchSize = batchSize,
+        };
+        var predictor = new TilePredictor(ModelOf(job), options);
+        predictors[job.ModelSha256] = (job.SlideId, predictor);
+        return predictor;
+    }
+
+    private StainModel ModelOf(SlideJob job)
+    {
+        var model = models.FirstOrDefault(model => model.Sha256 == job.ModelSha256);
+        if (model is not null)
+        {
+            models.Remove(model);
+        }
+        else
+        {
+            model = StainModel.Load(job.Model, device);
+            if (model.Sha256 != job.ModelSha256)
+            {
+                model.Dispose();
+                throw new ModelFileException(job.Model, "the file is another than when the slide was started. Submit the slide again.");
+            }
+
+            while (models.Count >= MaxModels)
+            {
+                var last = models.Last!.Value;
+                models.RemoveLast();
+                predictors.Remove(last.Sha256);
+                last.Dispose();
+            }
+        }
+
+        models.AddFirst(model);
+        return model;
+    }
+}

@@ -1,0 +1,110 @@
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+using StainGrid.Model;
+using StainGrid.Tiling;
+
+namespace StainGrid.Grains;
+
+/// <summary>Turns a request into a job: opens the image and the model, chooses planes and labels, and measures each plane's
+/// intensities once for all tiles.</summary>
+public static class SlidePreparation
+{
+    /// <summary>Prepares a slide. Reads every pixel of the planes once.</summary>
+    /// <param name="slideId">The slide's id.</param>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="cancellationToken">Stops between strips of the image.</param>
+    /// <exception cref="SlideException">The request does not fit the image or the model.</exception>
+    /// <exception cref="ImageException">The image is refused.</exception>
+    /// <exception cref="ModelFileException">The model is refused.</exception>
+    public static async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.Files.Count == 0)
+            throw new SlideException("The request names no image file. Give at least one.");
+        using var image = ImageReader.OpenStack(request.Files);
+        var info = image.Info;
+        if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
+            throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
+        using var model = StainModel.Load(request.Model);
+        var (labels, channels) = Channels(request, model.Metadata);
+        var planes = Planes(request, info)
+            .Select(index =>
+            {
+                var range = PlaneRange.Measure(image, index, model.Metadata.Normalisation, cancellationToken);
+                return new SlidePlane(index, range.Low, range.High);
+            })
+            .ToArray();
+        var job = new SlideJob
+        {
+            SlideId = slideId,
+            Files = info.Files,
+            Model = request.Model,
+            ModelSha256 = model.Sha256,
+            Output = request.Output,
+            Name = Path.GetFileNameWithoutExtension(info.Name),
+            Width = info.Width,
+            Height = info.Height,
+            Planes = planes,
+            Labels = labels,
+            Statistics = request.Statistics,
+            Channels = channels,
+            Stride = request.Stride,
+            Blend = request.Blend,
+            BlockSide = request.BlockSide,
+            Clamp = model.Metadata.Normalisation.Clamp,
+            PhysicalSizeX = info.PhysicalSizeX,
+            PhysicalSizeY = info.PhysicalSizeY,
+        };
+        try
+        {
+            job.Plan().FixedPointBits(planes.Length);
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            throw new SlideException(e.Message.Split('\n')[0], e);
+        }
+
+        string sourceHash = await ImageHash.ComputeAsync(info.Files, cancellationToken);
+        return new PreparedSlide(job, info, sourceHash, model.Metadata);
+    }
+
+    private static IEnumerable<int> Planes(SlideRequest request, ImageInfo info)
+    {
+        if (request.AllPlanes)
+            return Enumerable.Range(0, info.Planes);
+        int plane = request.Plane ?? info.Planes / 2;
+        return plane >= 0 && plane < info.Planes
+            ? [plane]
+            : throw new SlideException($"{info.Name} has planes 0 to {info.Planes - 1}, not {plane}. Give one of these, or all.");
+    }
+
+    private static (int[] Labels, OutputChannel[] Channels) Channels(SlideRequest request, ModelMetadata metadata)
+    {
+        var known = metadata.Labels.Select(label => label.Name).ToList();
+        var names = request.Labels.Count > 0 ? request.Labels.Distinct(StringComparer.OrdinalIgnoreCase).ToList() : known;
+        if (request.Statistics.Count == 0 || request.Statistics.Distinct().Count() != request.Statistics.Count)
+            throw new SlideException("Give at least one statistic, each once.");
+        var labels = names.Select(name => known.FindIndex(label => label.Equals(name, StringComparison.OrdinalIgnoreCase))).ToArray();
+        if (Array.IndexOf(labels, -1) is >= 0 and var unknown)
+            throw new SlideException($"The model does not predict the label {names[unknown]}. It has {string.Join(", ", known)}.");
+        var channels = from label in labels.Select(label => metadata.Labels[label])
+                       from statistic in request.Statistics
+                       select Channel(label, statistic);
+        return (labels, [.. channels]);
+    }
+
+    private static OutputChannel Channel(LabelInfo label, Statistic statistic) => statistic switch
+    {
+        Statistic.Mean => new(label.Name, label.Colour, label.Low, label.High, Shown: true),
+        Statistic.StandardDeviation => new($"{label.Name} standard deviation", label.Colour, 0, label.High - label.Low, Shown: false),
+        Statistic.Entropy => new($"{label.Name} entropy", label.Colour, 0, ushort.MaxValue, Shown: false),
+        _ => new($"{label.Name} {statistic.ToString().ToLowerInvariant()}", label.Colour, label.Low, label.High, Shown: false),
+    };
+}
+
+/// <summary>A slide that is ready to run.</summary>
+/// <param name="Job">What tile grains and stitchers need.</param>
+/// <param name="Image">What the image says of itself.</param>
+/// <param name="SourceSha256">SHA-256 of the image's files.</param>
+/// <param name="Model">What the model says of itself.</param>
+public sealed record PreparedSlide(SlideJob Job, ImageInfo Image, string SourceSha256, ModelMetadata Model);
