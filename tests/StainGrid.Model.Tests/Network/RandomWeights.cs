@@ -5,13 +5,14 @@ namespace StainGrid.Model.Tests;
 /// <summary>Weights and statistics that show every term: none is zero, one, or the same for two channels.</summary>
 internal static class RandomWeights
 {
-    public static void Fill(nn.Module module, Random random)
+    /// <summary>Fills every tensor, or those whose name <paramref name="choose"/> accepts.</summary>
+    public static void Fill(nn.Module module, Random random, Func<string, bool>? choose = null)
     {
         using var scope = NewDisposeScope();
         using var gradients = no_grad();
         foreach (var (name, target) in Tensors(module))
         {
-            if (target.dtype == ScalarType.Int64)
+            if (target.dtype == ScalarType.Int64 || choose?.Invoke(name) == false)
                 continue;
             double fan = target.dim() == 4 ? target.shape[1] * target.shape[2] * target.shape[3] : 4;
             var values = new double[target.numel()];
