@@ -17,7 +17,7 @@ public sealed class GlobalPixelTransformer : nn.Module
     private readonly ModuleList<EncoderStage> encoder = [];
     private readonly BottomStage bottom;
     private readonly ModuleList<DecoderStage> decoder = [];
-    private readonly ModuleDict<Conv2d> heads = new();
+    private readonly Heads heads;
 
     /// <summary>
     /// A network with He-uniform weights that depend only on <paramref name="seed"/> and each tensor's name
@@ -50,8 +50,7 @@ public sealed class GlobalPixelTransformer : nn.Module
             below = widths.Decoder[i].Output;
         }
 
-        foreach (string label in labels)
-            heads.Add(label, Convolutions.Pointwise(below, options.Levels, bias: true));
+        heads = new Heads(Labels, below, options.Levels);
         RegisterComponents();
         WeightInitialisation.Apply(this, seed);
         eval();
@@ -108,7 +107,7 @@ public sealed class GlobalPixelTransformer : nn.Module
     {
         ArgumentOutOfRangeException.ThrowIfNegative(label);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(label, Labels.Count);
-        return heads[Labels[label]].call(features);              // [N, 256, 128, 128]
+        return heads.call(features, label);                      // [N, 256, 128, 128]
     }
 
     /// <summary>
