@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using NetVips;
 using Region = StainGrid.Tiling.Region;
 
@@ -104,11 +105,27 @@ internal sealed class PngImage : PlaneImage
             var format = Info.PixelType == PixelType.UInt8 ? Enums.BandFormat.Uchar : Enums.BandFormat.Ushort;
             if ((image.Width, image.Height, image.Bands, image.Format) != (Info.Width, Info.Height, 1, format))
                 throw new ImageException($"{_file.Name} changed while it was open. Wait until it is written and run again.");
-            return image.WriteToMemory<byte>();
+            return CopyOut(image);
         }
         catch (VipsException exception)
         {
             throw new ImageException($"{_file.Name} is damaged: {Vips.Reason(exception)}. Copy or export it again.", exception);
+        }
+    }
+
+    /// <summary>The samples as bytes, whatever their type, without a second copy in managed memory.</summary>
+    private static byte[] CopyOut(Image image)
+    {
+        nint memory = image.WriteToMemory(out ulong size);
+        try
+        {
+            byte[] samples = new byte[size];
+            Marshal.Copy(memory, samples, 0, samples.Length);
+            return samples;
+        }
+        finally
+        {
+            NetVips.NetVips.Free(memory);
         }
     }
 }

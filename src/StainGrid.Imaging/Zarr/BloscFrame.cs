@@ -50,7 +50,7 @@ internal static class BloscFrame
             throw new InvalidDataException($"it has {frame.Length} bytes");
         int size = BinaryPrimitives.ReadInt32LittleEndian(frame[4..]), blockSize = BinaryPrimitives.ReadInt32LittleEndian(frame[8..]);
         int flags = frame[2];
-        if (frame[0] != 2 || (flags & 0xE0) != Zstd || (flags & BitShuffled) != 0)
+        if (frame[0] != 2 || (flags & 0xE0) != Zstd || (flags & (BitShuffled | 0x08)) != 0)
             throw new InvalidDataException("it is not blosc with zstd and byte shuffle");
         if (frame[3] != typeSize || size != values.Length)
             throw new InvalidDataException($"it says {size} bytes of {frame[3]}-byte values where {values.Length} of {typeSize} are due");
@@ -66,7 +66,7 @@ internal static class BloscFrame
 
         if ((flags & NotSplit) == 0)
             throw new InvalidDataException("its blocks are split, which is not read here");
-        if (blockSize < 1)
+        if (blockSize < 1 || blockSize > size)
             throw new InvalidDataException($"its blocks have {blockSize} bytes");
         int blocks = values.Length == 0 ? 0 : (values.Length - 1) / blockSize + 1;
         if (blocks > (frame.Length - HeaderBytes) / 8)
