@@ -1,6 +1,4 @@
 using Microsoft.Extensions.DependencyInjection;
-using OpenTelemetry.Trace;
-using Orleans.Configuration;
 using StainGrid.Contracts;
 using StainGrid.Grains;
 

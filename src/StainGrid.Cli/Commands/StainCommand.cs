@@ -1,0 +1,116 @@
+using System.CommandLine;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+
+namespace StainGrid.Cli;
+
+/// <summary>`staingrid stain`.</summary>
+internal static class StainCommand
+{
+    public static Command Create()
+    {
+        var inputs = new Argument<string[]>("INPUT")
+        {
+            Description = "Grey PNG (8 or 16 bit) or TIFF (8 or 16 bit, float; stacks, OME-TIFF, BigTIFF). Each is one slide.",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var output = new Option<string>("--output", "-o")
+        {
+            Description = "A folder: each input becomes NAME.ome.zarr (the data) and NAME.png (a picture) in it.",
+            Required = true,
+            HelpName = "FOLDER",
+        };
+        var stack = new Option<bool>("--stack") { Description = "The inputs are the planes of one slide, in the order given." };
+        var options = new StainOptions();
+        var command = new Command("stain",
+            """
+            Predict fluorescence images of unlabeled microscopy.
+
+            Examples:
+              staingrid stain field.tif -o stained
+              staingrid stain *.png -o stained --labels DAPI_CONFOCAL --statistics mean,sd
+              staingrid stain z-0.png z-1.png z-2.png --stack --plane all -o stained
+
+            Inputs that fail are named, and the others go on. Outputs are OME-Zarr 0.4, 16 bit, one channel a label and
+            statistic; what made them stands in their attributes under "staingrid". An output that was not finished is
+            marked incomplete, and is replaced by the next run.
+            """)
+        {
+            inputs,
+            output,
+            stack,
+        };
+        options.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            string[] files = parsed.GetValue(inputs)!;
+            bool json = parsed.GetValue(options.Json);
+            var slides = parsed.GetValue(stack) ? [files] : files.Select(file => (string[])[file]).ToArray();
+            string folder = Path.GetFullPath(parsed.GetValue(output)!);
+            try
+            {
+                Directory.CreateDirectory(folder);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                ResultReport.Failure(folder, $"{folder} cannot be made a folder ({e.Message}). Give another --output.", json);
+                return ExitCodes.Failed;
+            }
+
+            StainSession session;
+            try
+            {
+                session = await StainSession.StartAsync(parsed.GetValue(options.Device)!, parsed.GetValue(options.BatchSize), parsed.GetValue(options.Verbose));
+            }
+            catch (ArgumentException e)
+            {
+                Console.Error.WriteLine($"staingrid: {e.Message}");
+                return ExitCodes.Usage;
+            }
+
+            await using (session)
+            {
+                int exit = ExitCodes.Done;
+                var taken = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+                foreach (string[] slide in slides)
+                {
+                    string name = Path.GetFileName(slide[0]);
+                    string target = Path.Combine(folder, Path.GetFileNameWithoutExtension(name) + ".ome.zarr");
+                    if (!taken.Add(target))
+                    {
+                        ResultReport.Failure(slide[0], $"{slide[0]}: another input has the same output {target}. Stain it to another folder.", json);
+                        exit = ExitCodes.Failed;
+                        continue;
+                    }
+
+                    var result = await session.StainAsync(options.Request(parsed, slide, target), name, !json, cancellationToken);
+                    string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, cancellationToken) : null;
+                    ResultReport.Write(result, preview, json);
+                    if (cancellationToken.IsCancellationRequested)
+                        return ExitCodes.Interrupted;
+                    if (result.Status.State != SlideState.Complete)
+                        exit = ExitCodes.Failed;
+                }
+
+                return exit;
+            }
+        });
+        return command;
+    }
+
+    /// <summary>Writes the picture beside the image; a picture that cannot be written is no reason to fail.</summary>
+    public static async Task<string?> PreviewAsync(StainResult result, CancellationToken cancellationToken)
+    {
+        string path = result.Request.Output[..^".ome.zarr".Length] + ".png";
+        try
+        {
+            await SlidePreview.WriteAsync(result.Request, path, cancellationToken);
+            return path;
+        }
+        catch (Exception e) when (e is ImageException or BlobStoreException or IOException or OperationCanceledException)
+        {
+            Console.Error.WriteLine($"{path}: the picture was not written ({e.Message}); the image is complete.");
+            return null;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+using System.CommandLine;
+using StainGrid.Contracts;
+using StainGrid.Tiling;
+
+namespace StainGrid.Cli;
+
+/// <summary>The options that say how to stain, shared by the commands that do.</summary>
+internal sealed class StainOptions
+{
+    public Option<string> Model { get; } = new("--model", "-m")
+    {
+        Description = "The model: a safetensors file of StainGrid's.",
+        DefaultValueFactory = _ => DefaultModel,
+        HelpName = "FILE",
+    };
+
+    public Option<string[]> Labels { get; } = new("--labels", "-l")
+    {
+        Description = "The labels to predict, by commas. 'staingrid model info' lists those of a model. Default: all.",
+        HelpName = "A,B",
+        AllowMultipleArgumentsPerToken = true,
+    };
+
+    public Option<string?> Plane { get; } = new("--plane")
+    {
+        Description = "The plane of a z-stack to predict from, counted from 0, or 'all' to average the predictions from every plane. Default: the middle one.",
+        HelpName = "K|all",
+    };
+
+    public Option<int> Stride { get; } = new("--stride")
+    {
+        Description = $"Distance of neighbouring 128-pixel tiles, {TilingOptions.MinStride} to {Tile.Size}. Smaller is smoother and slower: 64 sees each pixel four times.",
+        DefaultValueFactory = _ => 64,
+        HelpName = "PIXELS",
+    };
+
+    public Option<Blend> Blend { get; } = new("--blend")
+    {
+        Description = "How overlapping tiles are merged: uniform (plain average), gaussian (their centres count more), centrecrop (each pixel from the nearest centre).",
+        DefaultValueFactory = _ => Tiling.Blend.Uniform,
+    };
+
+    public Option<string[]> Statistics { get; } = new("--statistics", "-s")
+    {
+        Description = "What to store of each pixel's distribution, by commas: mean, standarddeviation (or sd), median, mode, entropy. One channel each.",
+        DefaultValueFactory = _ => ["mean"],
+        HelpName = "A,B",
+        AllowMultipleArgumentsPerToken = true,
+    };
+
+    public Option<string> Device { get; } = new("--device")
+    {
+        Description = "Where to compute: cpu, or cuda:N for GPU N (needs a build with -p:StainGridCuda=true).",
+        DefaultValueFactory = _ => "cpu",
+        HelpName = "cpu|cuda:N",
+    };
+
+    public Option<int> BatchSize { get; } = new("--batch")
+    {
+        Description = "Tiles computed at once, 1 to 256.",
+        DefaultValueFactory = _ => 4,
+        HelpName = "TILES",
+    };
+
+    public Option<int> BlockSide { get; } = new("--block")
+    {
+        Description = $"Tiles along each side of a block, the unit of work, 1 to {TilingOptions.MaxBlockSide}. Does not change the result.",
+        DefaultValueFactory = _ => 8,
+        HelpName = "TILES",
+    };
+
+    public Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace complete outputs of earlier runs." };
+
+    public Option<bool> Json { get; } = new("--json") { Description = "Print one JSON object a result instead of text, and no progress." };
+
+    public Option<bool> Verbose { get; } = new("--verbose") { Description = "Log what the silo does to the standard error." };
+
+    /// <summary>The model that comes with the command.</summary>
+    public static string DefaultModel { get; } = Path.Combine(AppContext.BaseDirectory, "models", "staingrid-neuron.safetensors");
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Stride, Blend, Device, BatchSize, BlockSide, Overwrite, Json, Verbose])
+            command.Options.Add(option);
+        Stride.Validators.Add(result => Check(result.GetValue(Stride) is >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
+            $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
+        BlockSide.Validators.Add(result => Check(result.GetValue(BlockSide) is >= 1 and <= TilingOptions.MaxBlockSide, result.AddError,
+            $"--block must be 1 to {TilingOptions.MaxBlockSide} tiles."));
+        BatchSize.Validators.Add(result => Check(result.GetValue(BatchSize) is >= 1 and <= 256, result.AddError, "--batch must be 1 to 256 tiles."));
+        Plane.Validators.Add(result => Check(result.GetValue(Plane) is null or "all" || (int.TryParse(result.GetValue(Plane), out int plane) && plane >= 0),
+            result.AddError, "--plane must be a number counted from 0, or all."));
+        Statistics.Validators.Add(result =>
+        {
+            if (Split(result.GetValue(Statistics)).FirstOrDefault(name => StatisticOf(name) is null) is { } unknown)
+                result.AddError($"--statistics: '{unknown}' is none of mean, standarddeviation, median, mode, entropy.");
+        });
+
+        static void Check(bool right, Action<string> add, string error)
+        {
+            if (!right)
+                add(error);
+        }
+    }
+
+    /// <summary>The request for one slide.</summary>
+    public SlideRequest Request(ParseResult parsed, IReadOnlyList<string> files, string output)
+    {
+        string? plane = parsed.GetValue(Plane);
+        return new SlideRequest
+        {
+            Files = [.. files.Select(Path.GetFullPath)],
+            Model = Path.GetFullPath(parsed.GetValue(Model)!),
+            Output = output,
+            Labels = [.. Split(parsed.GetValue(Labels))],
+            Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
+            AllPlanes = plane == "all",
+            Statistics = [.. Split(parsed.GetValue(Statistics)).Select(name => StatisticOf(name)!.Value).Distinct()],
+            Stride = parsed.GetValue(Stride),
+            Blend = parsed.GetValue(Blend),
+            BlockSide = parsed.GetValue(BlockSide),
+            Overwrite = parsed.GetValue(Overwrite),
+        };
+    }
+
+    private static IEnumerable<string> Split(string[]? values) =>
+        (values ?? []).SelectMany(value => value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+
+    private static Statistic? StatisticOf(string name) =>
+        name.Equals("sd", StringComparison.OrdinalIgnoreCase) ? Statistic.StandardDeviation
+        : !char.IsAsciiDigit(name[0]) && Enum.TryParse<Statistic>(name.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var statistic) ? statistic
+        : null;
+}
