@@ -15,6 +15,7 @@ var root = new RootCommand(
     DemoCommand.Create(),
     InfoCommand.Create(),
     ModelCommand.Create(),
+    TrainCommand.Create(),
 };
 
 var parsed = root.Parse(args);
