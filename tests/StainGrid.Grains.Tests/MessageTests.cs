@@ -1,0 +1,62 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Serialization;
+using StainGrid.Contracts;
+using StainGrid.Tiling;
+
+namespace StainGrid.Grains.Tests;
+
+/// <summary>In one silo messages pass by reference; these go through the bytes that travel between silos.</summary>
+public class MessageTests
+{
+    private static readonly Serializer Serializer = new ServiceCollection().AddSerializer().BuildServiceProvider().GetRequiredService<Serializer>();
+
+    private static SlideJob Job => new()
+    {
+        SlideId = "s",
+        Files = ["a", "b"],
+        Model = "m",
+        ModelSha256 = "ff",
+        Output = "o",
+        Name = "n",
+        Width = 10,
+        Height = 20,
+        Planes = [new SlidePlane(2, 0.5f, 7)],
+        Labels = [1, 0],
+        Statistics = [Statistic.Median, Statistic.Entropy],
+        Channels = [new OutputChannel("DAPI", "0000FF", 13, 99, true)],
+        Stride = 32,
+        Blend = Blend.Gaussian,
+        BlockSide = 5,
+        Clamp = true,
+        PhysicalSizeX = 0.65,
+    };
+
+    [Fact]
+    public void A_probability_map_arrives_as_it_was_sent()
+    {
+        var map = new ProbabilityMap(7, new Region(3, 4, 2, 1), [5, 6], [[1, -2], [int.MaxValue, 4]]);
+        var copy = RoundTrip(map);
+        Assert.Equal((map.Block, map.Extent), (copy.Block, copy.Extent));
+        Assert.Equal(map.Weights, copy.Weights);
+        Assert.Equal(map.Sums, copy.Sums);
+    }
+
+    [Fact]
+    public void A_lease_arrives_as_it_was_sent() => Assert.Equivalent(new BlockLease(Job, 3, 2), RoundTrip(new BlockLease(Job, 3, 2)), strict: true);
+
+    [Fact]
+    public void A_status_arrives_as_it_was_sent()
+    {
+        var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7));
+        Assert.Equal(status, RoundTrip(status));
+    }
+
+    [Fact]
+    public void A_request_arrives_as_it_was_sent()
+    {
+        var request = new SlideRequest { Files = ["f"], Model = "m", Output = "o", Labels = ["l"], Plane = 3, Statistics = [Statistic.Mode], Blend = Blend.CentreCrop, Overwrite = true };
+        Assert.Equivalent(request, RoundTrip(request), strict: true);
+    }
+
+    private static T RoundTrip<T>(T value) => Serializer.Deserialize<T>(Serializer.SerializeToArray(value))!;
+}

@@ -1,0 +1,214 @@
+using System.Diagnostics;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+using StainGrid.Model;
+using StainGrid.Tiling;
+
+namespace StainGrid.Grains.Tests;
+
+public class SlideTests(Slides slides) : IClassFixture<Slides>
+{
+    private static readonly Statistic[] AllStatistics = Enum.GetValues<Statistic>();
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(640, 512, 1, 64, Blend.Uniform, 8)]
+    [InlineData(700, 530, 1, 64, Blend.Gaussian, 3)]
+    [InlineData(130, 600, 1, 100, Blend.CentreCrop, 2)]
+    [InlineData(90, 70, 1, 64, Blend.Uniform, 8)]
+    [InlineData(1, 1, 1, 64, Blend.Uniform, 8)]
+    [InlineData(300, 200, 3, 64, Blend.Gaussian, 2)]
+    public async Task The_grains_give_what_the_bare_predictor_gives(int width, int height, int planes, int stride, Blend blend, int blockSide)
+    {
+        var request = slides.Request(slides.RandomSlide(width, height, planes)) with
+        {
+            Stride = stride,
+            Blend = blend,
+            BlockSide = blockSide,
+            Statistics = AllStatistics,
+            AllPlanes = planes > 1,
+        };
+        var status = await slides.RunAsync(request);
+        Assert.Equal((SlideState.Complete, (string?)null), (status.State, status.Error));
+        Assert.Equal((long)width * height, status.Report!.Check.Pixels);
+        Assert.Equal(0, status.Report.Check.MisweightedPixels);
+        Assert.Equal(status.TilesTotal, status.TilesDone);
+
+        using var model = StainModel.Load(slides.Model);
+        using var image = ImageReader.OpenStack(request.Files);
+        var bare = SlidePredictor.Predict(
+            model, image, [.. Enumerable.Range(0, planes)], [0, 1], AllStatistics, new TilingOptions(stride, blend, 64), cancellationToken: Stop);
+        var written = await OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), Stop);
+        Assert.Equal(bare.Values.Count, written.Image.Channels.Count);
+        for (int channel = 0; channel < bare.Values.Count; channel++)
+        {
+            var label = model.Metadata.Labels[channel / AllStatistics.Length];
+            var (low, high) = AllStatistics[channel % AllStatistics.Length] switch
+            {
+                Statistic.StandardDeviation => (0, label.High - label.Low),
+                Statistic.Entropy => (0, 65_535),
+                _ => (label.Low, label.High),
+            };
+            var expected = Array.ConvertAll(bare.Values[channel], value => (ushort)MathF.Round(low + value * (high - low)));
+            Assert.Equal(expected, await written.ReadAsync(0, channel, new Region(0, 0, width, height), Stop));
+            Assert.True(expected.Length < 1000 || expected.Distinct().Count() > 20, $"{written.Image.Channels[channel].Label} is flat.");
+        }
+    }
+
+    [Fact]
+    public async Task The_size_of_the_blocks_does_not_change_a_byte_of_the_pixels()
+    {
+        string[] slide = slides.RandomSlide(650, 300);
+        Dictionary<string, byte[]>? expected = null;
+        foreach (int side in (int[])[1, 3, 8])
+        {
+            var request = slides.Request(slide) with { BlockSide = side };
+            Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
+            var chunks = Directory.GetFiles(request.Output, "*", SearchOption.AllDirectories)
+                .Where(file => char.IsAsciiDigit(Path.GetFileName(file)[0]))
+                .ToDictionary(file => Path.GetRelativePath(request.Output, file), File.ReadAllBytes);
+            expected ??= chunks;
+            Assert.Equal(expected.Keys.Order(), chunks.Keys.Order());
+            Assert.All(expected, chunk => Assert.Equal(chunk.Value, chunks[chunk.Key]));
+        }
+    }
+
+    [Fact]
+    public async Task The_output_says_what_made_it()
+    {
+        var request = slides.Request(slides.RandomSlide(200, 150, 2)) with { Plane = 1, Labels = ["second"] };
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
+        var image = (await OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), Stop)).Image;
+        Assert.Equal(["SECOND"], image.Channels.Select(channel => channel.Label));
+        var made = image.Attributes!;
+        using var model = StainModel.Load(slides.Model);
+        Assert.Equal(model.Sha256, made["model"]!["sha256"]!.GetValue<string>());
+        Assert.Equal("residual", made["model"]!["variant"]!.GetValue<string>());
+        Assert.Equal(await ImageHash.ComputeAsync(request.Files, Stop), made["source"]!["sha256"]!.GetValue<string>());
+        Assert.Equal(64, made["tiling"]!["stride"]!.GetValue<int>());
+        Assert.Equal("uniform", made["tiling"]!["blend"]!.GetValue<string>());
+        Assert.Equal(1, made["normalisation"]!["planes"]![0]!["plane"]!.GetValue<int>());
+        Assert.Equal(0, made["check"]!["pixels_missing"]!.GetValue<int>());
+        Assert.NotEmpty(made["version"]!.GetValue<string>());
+    }
+
+    [Fact]
+    public async Task A_cancelled_slide_ends_soon_and_its_output_is_marked_incomplete()
+    {
+        var request = slides.Request(slides.RandomSlide(2000, 2000)) with { Stride = 32 };
+        string slide = await slides.Client.SubmitAsync(request);
+        SlideStatus? last = null;
+        await foreach (var status in slides.Client.WatchAsync(slide, Stop))
+        {
+            last = status;
+            if (status.TilesDone > 0)
+                await slides.Client.CancelAsync(slide);
+        }
+
+        Assert.Equal(SlideState.Cancelled, last!.State);
+        Assert.True(last.TilesDone < last.TilesTotal);
+        Assert.Equal("incomplete", await SlideOutput.StateAsync(BlobStores.Open(request.Output), Stop));
+        await Assert.ThrowsAsync<ImageException>(() => OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), Stop));
+
+        // The device is free again.
+        var next = Stopwatch.StartNew();
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(slides.Request(slides.RandomSlide(128, 128)))).State);
+        Assert.True(next.Elapsed < TimeSpan.FromMinutes(1));
+    }
+
+    [Fact]
+    public async Task Slides_submitted_together_all_complete()
+    {
+        var requests = Enumerable.Range(0, 6).Select(i => slides.Request(slides.RandomSlide(200 + 30 * i, 180))).ToArray();
+        var ends = await Task.WhenAll(requests.Select(slides.RunAsync));
+        Assert.All(ends, end => Assert.Equal(SlideState.Complete, end.State));
+    }
+
+    [Fact]
+    public async Task The_same_submission_twice_is_one_slide_and_another_one_under_its_id_is_refused()
+    {
+        var request = slides.Request(slides.RandomSlide(140, 140));
+        string id = await slides.Client.SubmitAsync(request);
+        Assert.Equal(id, await slides.Client.SubmitAsync(request with { Files = [.. request.Files] }, id));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => slides.Client.SubmitAsync(request with { Stride = 32 }, id));
+    }
+
+    [Fact]
+    public async Task A_complete_output_is_replaced_only_when_told_and_foreign_files_never()
+    {
+        var request = slides.Request(slides.RandomSlide(140, 140));
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
+        var refused = await slides.RunAsync(request);
+        Assert.Equal(SlideState.Failed, refused.State);
+        Assert.Contains("--overwrite", refused.Error);
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(request with { Overwrite = true })).State);
+
+        string foreign = slides.File("foreign");
+        Directory.CreateDirectory(foreign);
+        string treasure = Path.Combine(foreign, "treasure.txt");
+        await File.WriteAllTextAsync(treasure, "mine", Stop);
+        var other = await slides.RunAsync(request with { Output = foreign, Overwrite = true });
+        Assert.Equal(SlideState.Failed, other.State);
+        Assert.Contains("not StainGrid's", other.Error);
+        Assert.Equal("mine", await File.ReadAllTextAsync(treasure, Stop));
+    }
+
+    [Fact]
+    public async Task A_model_that_changes_while_a_slide_runs_fails_the_slide_and_says_so()
+    {
+        // The silo must not know this model yet, and must meet the changed file: so the slide waits behind another.
+        string path = slides.File("changing.safetensors");
+        using (var model = StainModel.Create(new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("A", 0, 9, "FFFFFF")], 1))
+            model.Save(path);
+        var busy = slides.Client.SubmitAsync(slides.Request(slides.RandomSlide(1500, 1500)) with { BlockSide = 64 });
+        var request = slides.Request(slides.RandomSlide(140, 140)) with { Model = path };
+        string waiting = await slides.Client.SubmitAsync(request);
+        await foreach (var status in slides.Client.WatchAsync(waiting, Stop))
+        {
+            if (status.State == SlideState.Running)
+            {
+                using var other = StainModel.Create(new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("A", 0, 9, "FFFFFF")], 2);
+                other.Save(path);
+                break;
+            }
+        }
+
+        SlideStatus? last = null;
+        await foreach (var status in slides.Client.WatchAsync(waiting, Stop))
+            last = status;
+        await slides.Client.CancelAsync(await busy);
+        Assert.SkipWhen(last!.State == SlideState.Complete, "The device loaded the model before it could be changed.");
+        Assert.Equal(SlideState.Failed, last.State);
+        Assert.Contains("another than when the slide was started", last.Error);
+        Assert.Equal("incomplete", await SlideOutput.StateAsync(BlobStores.Open(request.Output), Stop));
+    }
+
+    [Fact]
+    public async Task A_full_disk_fails_the_slide_in_a_clear_line_and_leaves_the_output_marked_incomplete()
+    {
+        string disk = slides.File("small-disk");
+        Directory.CreateDirectory(disk);
+        Assert.SkipUnless(Run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk) == 0, "A small disk can only be made as root.");
+        try
+        {
+            var request = slides.Request(slides.RandomSlide(700, 700)) with { Output = Path.Combine(disk, "out.ome.zarr") };
+            var status = await slides.RunAsync(request);
+            Assert.Equal(SlideState.Failed, status.State);
+            Assert.Contains("space", status.Error, StringComparison.OrdinalIgnoreCase);
+            Assert.DoesNotContain('\n', status.Error!);
+            Assert.Equal("incomplete", await SlideOutput.StateAsync(BlobStores.Open(request.Output), Stop));
+        }
+        finally
+        {
+            Run("umount", disk);
+        }
+
+        static int Run(string command, params string[] arguments)
+        {
+            using var process = Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardError = true })!;
+            process.WaitForExit();
+            return process.ExitCode;
+        }
+    }
+}
