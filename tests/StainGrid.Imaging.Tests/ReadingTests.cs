@@ -1,4 +1,5 @@
 using NetVips;
+using StainGrid.Imaging.Reading;
 using StainGrid.TestSupport;
 using Region = StainGrid.Tiling.Region;
 
@@ -243,18 +244,49 @@ public sealed class ReadingTests : IDisposable
     }
 
     [Fact]
-    public void A_stack_of_png_files_holds_no_more_decoded_planes_than_it_may()
+    public void Decoded_pieces_are_held_up_to_the_capacity_and_the_last_used_stay()
     {
-        string[] paths = [.. Enumerable.Range(0, 24).Select(i => _folder.File($"z{i}.png"))];
-        foreach (string path in paths)
-            PngWriter.WriteGrey16(path, new ushort[2000 * 1000], 2000, 1000);
-        using var image = ImageReader.OpenStack(paths, new ImageLimits { CacheBytes = 8_000_000 });
-        float[] pixel = new float[1];
-        for (int plane = 0; plane < paths.Length; plane++)
-            image.Read(plane, new Region(0, 0, 1, 1), pixel);
-        GC.Collect();
-        long before = GC.GetTotalMemory(forceFullCollection: true);
-        Assert.True(before < 40_000_000, $"{before:N0} bytes are held; all planes decoded are 96 million.");
+        var cache = new DecodedCache(capacity: 30);
+        var decoded = new List<long>();
+        object first = new(), second = new();
+        Get(first, 0);
+        Get(first, 1);
+        Get(second, 0);
+        Get(first, 0);
+        Assert.Equal(30, cache.Held);
+        Assert.Equal([0, 1, 0], decoded);
+        Get(second, 1);
+        Assert.Equal(30, cache.Held);
+        Get(first, 0);
+        Get(first, 1);
+        Assert.Equal([0, 1, 0, 1, 1], decoded);
+
+        // A piece larger than all of the capacity is held alone.
+        cache.GetOrDecode(first, 9, _ => new byte[50]);
+        Assert.Equal(50, cache.Held);
+        Assert.Throws<ImageException>(() => cache.GetOrDecode(first, 10, _ => throw new ImageException("damaged")));
+        Get(first, 10);
+        Assert.Equal(10, cache.Held);
+
+        void Get(object owner, long piece) => cache.GetOrDecode(owner, piece, number =>
+        {
+            decoded.Add(number);
+            return new byte[10];
+        });
+    }
+
+    [Fact]
+    public void A_stack_of_files_that_does_not_fit_in_memory_reads_right()
+    {
+        string[] paths = [.. Enumerable.Range(0, 6).Select(i => _folder.File($"z{i}.png"))];
+        for (int i = 0; i < paths.Length; i++)
+            PngWriter.WriteGrey16(paths[i], [.. Enumerable.Repeat((ushort)i, 200 * 100)], 200, 100);
+        using var image = ImageReader.OpenStack(paths, new ImageLimits { CacheBytes = 80_000 });
+        for (int round = 0; round < 2; round++)
+        {
+            for (int plane = 0; plane < paths.Length; plane++)
+                Assert.All(TestImages.ReadAll(image, plane), value => Assert.Equal(plane, value));
+        }
     }
 
     [Fact]
