@@ -75,8 +75,16 @@ public sealed class GlobalPixelTransformerTests
     {
         var options = new NetworkOptions
         {
-            Variant = variant, Resampling = resampling, Block = block, StemChannels = 5, Growth = 3,
-            EncoderLayers = [1, 2], BottomLayers = 3, DecoderLayers = [2, 1], PatchScales = [128], Levels = 7,
+            Variant = variant,
+            Resampling = resampling,
+            Block = block,
+            StemChannels = 5,
+            Growth = 3,
+            EncoderLayers = [1, 2],
+            BottomLayers = 3,
+            DecoderLayers = [2, 1],
+            PatchScales = [128],
+            Levels = 7,
         };
         using var network = new GlobalPixelTransformer(options, ["A", "B"]);
         Assert.Equal(network.parameters().Sum(parameter => parameter.numel()), options.ParameterCount(2));
