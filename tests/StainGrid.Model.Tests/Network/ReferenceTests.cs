@@ -54,8 +54,15 @@ public sealed class ReferenceTests
     {
         var options = new NetworkOptions
         {
-            Variant = variant, Resampling = resampling, Block = block, StemChannels = 5, Growth = 3,
-            EncoderLayers = [1, 2, 1], BottomLayers = 2, DecoderLayers = [2, 1, 1], Levels = 6,
+            Variant = variant,
+            Resampling = resampling,
+            Block = block,
+            StemChannels = 5,
+            Growth = 3,
+            EncoderLayers = [1, 2, 1],
+            BottomLayers = 2,
+            DecoderLayers = [2, 1, 1],
+            Levels = 6,
         };
         using var network = new GlobalPixelTransformer(options, ["A", "B"], seed: 2);
         foreach (bool exact in Both)
