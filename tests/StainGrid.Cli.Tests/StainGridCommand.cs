@@ -18,7 +18,12 @@ internal static class StainGridCommand
     }
 
     public static Process Start(params string[] arguments) =>
-        Process.Start(new ProcessStartInfo(Path, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        Process.Start(new ProcessStartInfo(Path, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment = { ["OMP_WAIT_POLICY"] = "PASSIVE" },   // as the launcher sets it
+        })!;
 
     /// <summary>The JSON objects that --json printed, one a line.</summary>
     public static JsonElement[] Lines(string output) =>

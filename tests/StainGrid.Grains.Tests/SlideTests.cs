@@ -13,12 +13,12 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData(640, 512, 1, 64, Blend.Uniform, 8)]
-    [InlineData(700, 530, 1, 64, Blend.Gaussian, 3)]
-    [InlineData(130, 600, 1, 100, Blend.CentreCrop, 2)]
+    [InlineData(256, 192, 1, 64, Blend.Uniform, 2)]
+    [InlineData(530, 520, 1, 128, Blend.Gaussian, 3)]
+    [InlineData(130, 300, 1, 100, Blend.CentreCrop, 2)]
     [InlineData(90, 70, 1, 64, Blend.Uniform, 8)]
     [InlineData(1, 1, 1, 64, Blend.Uniform, 8)]
-    [InlineData(300, 200, 3, 64, Blend.Gaussian, 2)]
+    [InlineData(150, 130, 3, 64, Blend.Gaussian, 1)]
     public async Task The_grains_give_what_the_bare_predictor_gives(int width, int height, int planes, int stride, Blend blend, int blockSide)
     {
         var request = slides.Request(slides.RandomSlide(width, height, planes)) with
@@ -52,7 +52,8 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
             };
             var expected = Array.ConvertAll(bare.Values[channel], value => (ushort)MathF.Round(low + value * (high - low)));
             Assert.Equal(expected, await written.ReadAsync(0, channel, new Region(0, 0, width, height), Stop));
-            Assert.True(expected.Length < 1000 || expected.Distinct().Count() > 20, $"{written.Image.Channels[channel].Label} is flat.");
+            if (AllStatistics[channel % AllStatistics.Length] == Statistic.Mean && expected.Length > 1000)
+                Assert.True(expected.Distinct().Count() > 20, $"{label.Name} is flat.");
         }
     }
 
@@ -63,7 +64,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         Dictionary<string, byte[]>? expected = null;
         foreach (int side in (int[])[1, 3, 8])
         {
-            var request = slides.Request(slide) with { BlockSide = side };
+            var request = slides.Request(slide) with { BlockSide = side, Stride = 100 };
             Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
             var chunks = Directory.GetFiles(request.Output, "*", SearchOption.AllDirectories)
                 .Where(file => char.IsAsciiDigit(Path.GetFileName(file)[0]))
@@ -161,7 +162,13 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         string path = slides.File("changing.safetensors");
         using (var model = StainModel.Create(new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("A", 0, 9, "FFFFFF")], 1))
             model.Save(path);
-        var busy = slides.Client.SubmitAsync(slides.Request(slides.RandomSlide(1500, 1500)) with { BlockSide = 64 });
+        string busy = await slides.Client.SubmitAsync(slides.Request(slides.RandomSlide(1500, 1500)) with { BlockSide = 64 });
+        await foreach (var status in slides.Client.WatchAsync(busy, Stop))
+        {
+            if (status.TilesDone > 0)
+                break;
+        }
+
         var request = slides.Request(slides.RandomSlide(140, 140)) with { Model = path };
         string waiting = await slides.Client.SubmitAsync(request);
         await foreach (var status in slides.Client.WatchAsync(waiting, Stop))
@@ -174,12 +181,11 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
             }
         }
 
+        await slides.Client.CancelAsync(busy);
         SlideStatus? last = null;
         await foreach (var status in slides.Client.WatchAsync(waiting, Stop))
             last = status;
-        await slides.Client.CancelAsync(await busy);
-        Assert.SkipWhen(last!.State == SlideState.Complete, "The device loaded the model before it could be changed.");
-        Assert.Equal(SlideState.Failed, last.State);
+        Assert.Equal(SlideState.Failed, last!.State);
         Assert.Contains("another than when the slide was started", last.Error);
         Assert.Equal("incomplete", await SlideOutput.StateAsync(BlobStores.Open(request.Output), Stop));
     }

@@ -60,14 +60,17 @@ public sealed class TilePredictor
         var context = tensor(contexts, [options.BatchSize, 1, Tile.ContextSize, Tile.ContextSize]).to(model.Device);
         var patches = MultiScalePatches.Cut(context, model.Network.Options.PatchScales);       // [N, S, 128, 128]
         var features = model.Network.Features(patches);                                        // [N, 90, 128, 128]
-        var images = new List<Tensor>(options.Labels.Count);
-        foreach (int label in options.Labels)
+        var images = new List<Tensor>(options.BatchSize);
+        for (int tile = 0; tile < options.BatchSize; tile++)
         {
-            using var logits = model.Network.Logits(features, label);                          // [N, 256, 128, 128]
-            images.Add(DistributionStatistics.Of(logits, options.Layers));                     // [N, layers, 128, 128]
+            // One tile and label at a time: the 256 levels of more do not fit the cache and cost three times as much.
+            using var labels = NewDisposeScope();
+            var one = features.narrow(0, tile, 1);                                             // [1, 90, 128, 128]
+            images.Add(cat([.. options.Labels.Select(label =>
+                DistributionStatistics.Of(model.Network.Logits(one, label), options.Layers))], 1).MoveToOuterDisposeScope());
         }
 
-        var fixedPoint = (cat(images, 1) * (1 << options.FixedPointBits)).round_().to(ScalarType.Int32).cpu();
+        var fixedPoint = (cat(images, 0) * (1 << options.FixedPointBits)).round_().to(ScalarType.Int32).cpu();
         fixedPoint.data<int>().CopyTo(values);                                                 // [N, labels x layers, 128, 128]
     }
 }

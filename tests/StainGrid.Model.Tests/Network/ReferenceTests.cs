@@ -42,7 +42,7 @@ public sealed class ReferenceTests
     [InlineData(BlockKind.Plain, 3, 4, 5)]
     public void A_block_equals_the_loops(BlockKind kind, int input, int layers, int growth)
     {
-        using var block = new Block(kind, input, layers, growth, dropout: 0.5);
+        using var block = new FeatureBlock(kind, input, layers, growth, dropout: 0.5);
         block.eval();
         foreach (bool exact in Both)
             Compare(block, block.call, (reference, x) => reference.Block("layer", kind, x), input, 5, 7, exact);
