@@ -13,7 +13,8 @@ internal sealed class ProgressDisplay(string name) : IDisposable
     private readonly bool terminal = !Console.IsErrorRedirected;
     private readonly IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
     private readonly Stopwatch running = new();
-    private TimeSpan shown = TimeSpan.MinValue;
+    private TimeSpan? shown;
+    private SlideState state;
     private int width;
 
     public void Show(SlideStatus status)
@@ -26,9 +27,10 @@ internal sealed class ProgressDisplay(string name) : IDisposable
             console.Write(new Text($"\r{line.PadRight(width)}"));
             width = line.Length;
         }
-        else if (running.Elapsed - shown > PlainInterval || shown == TimeSpan.MinValue)
+        else if (state != status.State || shown is null || running.Elapsed - shown > PlainInterval)
         {
             shown = running.Elapsed;
+            state = status.State;
             Console.Error.WriteLine(Line(status, 0));
         }
     }
