@@ -103,7 +103,8 @@ internal static class DemoCommand
             pearson[channel.Label] = Math.Round(Correlation.Pearson<ushort>(pixels, expected), 3);
             var (low, high) = SlidePreview.Window(expected);
             known.Add(PreviewChannel.FromUInt16(expected, low, high, channel.Color));
-            predicted.Add(PreviewChannel.FromUInt16(pixels, low, high, channel.Color));
+            var (dim, full) = SlidePreview.Window(pixels);   // each at its own contrast
+            predicted.Add(PreviewChannel.FromUInt16(pixels, dim, full, channel.Color));
         }
 
         string picture = Path.Combine(folder, "demo.png");
