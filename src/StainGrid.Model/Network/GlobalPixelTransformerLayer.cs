@@ -41,7 +41,7 @@ public sealed class GlobalPixelTransformerLayer : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = norm is null ? input : nn.functional.relu(norm.call(input));   // [N, C, H, W]
-        var queries = query.call(x);                                           // [N, c, H', W'], eq. 3
+        var queries = query.call(Convolutions.ChannelsLast(x));                // [N, c, H', W'], eq. 3
         var q = Pixels(queries);                                               // [N, 1, H'W', c], eq. 4
         var k = Pixels(key.call(x));                                           // [N, 1, HW, c]
         var v = Pixels(value.call(x));                                         // [N, 1, HW, c]

@@ -70,7 +70,7 @@ public sealed class TilePredictor
                 DistributionStatistics.Of(model.Network.Logits(one, label), options.Layers))], 1).MoveToOuterDisposeScope());
         }
 
-        var fixedPoint = (cat(images, 0) * (1 << options.FixedPointBits)).round_().to(ScalarType.Int32).cpu();
+        var fixedPoint = (cat(images, 0) * (1 << options.FixedPointBits)).round_().to(ScalarType.Int32).contiguous().cpu();
         fixedPoint.data<int>().CopyTo(values);                                                 // [N, labels x layers, 128, 128]
     }
 }
