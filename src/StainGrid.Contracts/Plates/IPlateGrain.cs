@@ -1,0 +1,49 @@
+using Orleans.Concurrency;
+
+namespace StainGrid.Contracts;
+
+/// <summary>One plate on its way from submission to a complete OME-Zarr HCS plate. The key is the plate's id. What it is asked
+/// is durable when the call returns; the work goes on by itself, also after losses of silos.</summary>
+[Alias("staingrid.plate")]
+public interface IPlateGrain : IGrainWithStringKey
+{
+    /// <summary>Submits the plate and returns; the same request again changes nothing.</summary>
+    /// <exception cref="InvalidOperationException">The id was used with another request, or the source has changed since.</exception>
+    [Alias("submit")]
+    Task SubmitAsync(PlateRequest request);
+
+    /// <summary>The status, as soon as its version is another than <paramref name="version"/> or after
+    /// <paramref name="wait"/>.</summary>
+    [Alias("status"), AlwaysInterleave]
+    Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default);
+
+    /// <summary>The plate's fields, in the order of the plate.</summary>
+    [Alias("fields"), AlwaysInterleave]
+    Task<IReadOnlyList<FieldStatus>> GetFieldsAsync();
+
+    /// <summary>Stops the plate; fields that are complete stay. Does nothing once the status is final.</summary>
+    [Alias("cancel")]
+    Task CancelAsync();
+
+    /// <summary>Stains the fields again that failed or were cancelled.</summary>
+    /// <returns>How many fields.</returns>
+    [Alias("retry")]
+    Task<int> RetryAsync();
+
+    /// <summary>From the dispatcher: goes on where the plate's grain was lost.</summary>
+    [Alias("wake"), AlwaysInterleave, OneWay]
+    Task WakeAsync();
+}
+
+/// <summary>All plates that were submitted to the cluster. There is one, of key 0.</summary>
+[Alias("staingrid.plate-index")]
+public interface IPlateIndexGrain : IGrainWithIntegerKey
+{
+    /// <summary>Adds a plate or changes its state; durable when the call returns.</summary>
+    [Alias("set")]
+    Task SetAsync(PlateSummary plate);
+
+    /// <summary>The plates, the newest first.</summary>
+    [Alias("list")]
+    Task<IReadOnlyList<PlateSummary>> ListAsync();
+}
