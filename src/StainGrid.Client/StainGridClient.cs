@@ -1,13 +1,16 @@
 using System.Runtime.CompilerServices;
+using Orleans.Runtime.Messaging;
 using StainGrid.Contracts;
 
 namespace StainGrid.Client;
 
-/// <summary>Submits slides to a cluster, watches and cancels them.</summary>
+/// <summary>Submits slides and plates to a cluster, watches and cancels them.</summary>
 /// <param name="grains">A connected Orleans client, or a silo's own grain factory.</param>
 public sealed class StainGridClient(IGrainFactory grains)
 {
-    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan GiveUp = TimeSpan.FromMinutes(2);
 
     /// <summary>Submits a slide.</summary>
     /// <param name="request">What to stain and how.</param>
@@ -39,4 +42,60 @@ public sealed class StainGridClient(IGrainFactory grains)
     /// <summary>Cancels a slide; what was written stays, marked incomplete.</summary>
     /// <param name="slideId">The slide's id.</param>
     public Task CancelAsync(string slideId) => grains.GetGrain<ISlideGrain>(slideId).CancelAsync();
+
+    /// <summary>Submits a plate; what was asked is durable when this returns. The same id and request again is the same plate.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="request">What to stain and how.</param>
+    /// <exception cref="PlateException">The request cannot be done, or the id was used with another.</exception>
+    public Task SubmitPlateAsync(string plateId, PlateRequest request) => Plate(plateId).SubmitAsync(request);
+
+    /// <summary>The plate's status now.</summary>
+    public Task<PlateStatus> GetPlateAsync(string plateId) => PersistAsync(() => Plate(plateId).GetStatusAsync(), CancellationToken.None);
+
+    /// <summary>The plate's status now and whenever it changes, the final one last. Silos may come and go meanwhile.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="cancellationToken">Stops watching; the plate goes on.</param>
+    public async IAsyncEnumerable<PlateStatus> WatchPlateAsync(string plateId, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        long version = -1;
+        while (true)
+        {
+            var status = await PersistAsync(() => Plate(plateId).GetStatusAsync(version, LongPoll), cancellationToken);
+            yield return status;
+            if (status.IsFinal || status.State == PlateState.New)
+                yield break;
+            version = status.Version;
+        }
+    }
+
+    /// <summary>The plate's fields.</summary>
+    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync(string plateId) => PersistAsync(() => Plate(plateId).GetFieldsAsync(), CancellationToken.None);
+
+    /// <summary>Cancels a plate; fields that are complete stay.</summary>
+    public Task CancelPlateAsync(string plateId) => Plate(plateId).CancelAsync();
+
+    /// <summary>Stains a plate's failed and cancelled fields again.</summary>
+    /// <returns>How many fields.</returns>
+    public Task<int> RetryPlateAsync(string plateId) => Plate(plateId).RetryAsync();
+
+    /// <summary>All plates of the cluster, the newest first.</summary>
+    public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => PersistAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), CancellationToken.None);
+
+    private IPlateGrain Plate(string plateId) => grains.GetGrain<IPlateGrain>(plateId);
+
+    // Questions may be asked again: a silo that was lost answers from another, once the loss is known.
+    private static async Task<T> PersistAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
+    {
+        for (long started = Environment.TickCount64; ;)
+        {
+            try
+            {
+                return await ask().WaitAsync(Patience, cancellationToken);
+            }
+            catch (Exception e) when (e is OrleansException or TimeoutException or ConnectionFailedException && Environment.TickCount64 - started < GiveUp.TotalMilliseconds)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken);
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using StainGrid.Contracts;
 using StainGrid.Grains;
 
@@ -15,7 +16,9 @@ public static class SiloBuilderExtensions
         ArgumentNullException.ThrowIfNull(silo);
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
+        silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(_ => name => new DeviceExecutor(name));
         silo.Services.AddSingleton<SlideImageCache>();
+        silo.Services.AddSingleton<SlideGate>();
         silo.Services.AddOpenTelemetry()
             .WithMetrics(metrics => metrics.AddMeter(Telemetry.MeterName, "Microsoft.Orleans"))
             .WithTracing(traces => traces.AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application"));

@@ -65,6 +65,13 @@ public sealed class ChunkStitcher
     /// <summary>Chunks that have a part and wait for others.</summary>
     public int WaitingChunks => waiting.Count;
 
+    /// <summary>Leaves a chunk out that is written already.</summary>
+    public void Skip(int row, int column)
+    {
+        done.Add((row, column));
+        waiting.Remove((row, column));
+    }
+
     /// <summary>Takes a map and returns the chunks within <paramref name="band"/> that are complete with it.</summary>
     /// <param name="map">A block's map, or its part in the band.</param>
     /// <param name="band">The pixels that this stitcher owns; whole chunks.</param>

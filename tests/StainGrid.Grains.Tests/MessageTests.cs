@@ -29,6 +29,11 @@ public class MessageTests
         BlockSide = 5,
         Clamp = true,
         PhysicalSizeX = 0.65,
+        BatchSize = 6,
+        PlateId = "p",
+        Weight = 3,
+        PlanHash = "aa",
+        Epoch = 4,
     };
 
     [Fact]
@@ -42,12 +47,12 @@ public class MessageTests
     }
 
     [Fact]
-    public void A_lease_arrives_as_it_was_sent() => Assert.Equivalent(new BlockLease(Job, 3, 2), RoundTrip(new BlockLease(Job, 3, 2)), strict: true);
+    public void A_lease_arrives_as_it_was_sent() => Assert.Equivalent(new BlockLease(Job, 3, 2, 1), RoundTrip(new BlockLease(Job, 3, 2, 1)), strict: true);
 
     [Fact]
     public void A_status_arrives_as_it_was_sent()
     {
-        var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7));
+        var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7, 8.5));
         Assert.Equal(status, RoundTrip(status));
     }
 

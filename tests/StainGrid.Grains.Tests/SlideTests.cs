@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text.Json;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Model;
@@ -61,17 +63,13 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     public async Task The_size_of_the_blocks_does_not_change_a_byte_of_the_pixels()
     {
         string[] slide = slides.RandomSlide(650, 300);
-        Dictionary<string, byte[]>? expected = null;
+        SortedDictionary<string, string>? expected = null;
         foreach (int side in (int[])[1, 3, 8])
         {
             var request = slides.Request(slide) with { BlockSide = side, Stride = 100 };
             Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
-            var chunks = Directory.GetFiles(request.Output, "*", SearchOption.AllDirectories)
-                .Where(file => char.IsAsciiDigit(Path.GetFileName(file)[0]))
-                .ToDictionary(file => Path.GetRelativePath(request.Output, file), File.ReadAllBytes);
-            expected ??= chunks;
-            Assert.Equal(expected.Keys.Order(), chunks.Keys.Order());
-            Assert.All(expected, chunk => Assert.Equal(chunk.Value, chunks[chunk.Key]));
+            var chunks = Chunks(request.Output);
+            Assert.Equal(expected ??= chunks, chunks);
         }
     }
 
@@ -154,6 +152,70 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         Assert.Contains("not StainGrid's", other.Error);
         Assert.Equal("mine", await File.ReadAllTextAsync(treasure, Stop));
     }
+
+    [Fact]
+    public async Task A_stopped_slide_goes_on_where_it_was_and_gives_the_same_bytes()
+    {
+        string[] slide = slides.RandomSlide(1100, 1100);
+        var calm = slides.Request(slide) with { BlockSide = 2, Stride = 128 };
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(calm)).State);
+
+        var request = calm with { Output = slides.File("stopped.ome.zarr") };
+        string id = await slides.Client.SubmitAsync(request);
+        await foreach (var status in slides.Client.WatchAsync(id, Stop))
+        {
+            if (status.ChunksDone > 1)
+                await slides.Client.CancelAsync(id);
+        }
+
+        var store = BlobStores.Open(request.Output);
+        var plan = JsonDocument.Parse((await store.ReadAsync(SlideOutput.MarkerKey, Stop))!.Value).RootElement.GetProperty("plan").GetString()!;
+        var durable = await BandCommits.ReadAllAsync(store, plan, 3, Stop);
+        Assert.InRange(durable.Count, 2, 8);
+        var written = durable.SelectMany(chunk => (int[])[0, 1], (chunk, channel) => Path.Combine(request.Output, $"0/0/{channel}/0/{chunk.Row}/{chunk.Column}"))
+            .ToDictionary(file => file, File.GetLastWriteTimeUtc);
+
+        var last = await slides.RunAsync(request with { BlockSide = 3 });
+        Assert.Equal((SlideState.Complete, (string?)null), (last.State, last.Error));
+        Assert.True(last.TilesTotal < (await slides.Grains.GetGrain<ISlideGrain>(id).GetStatusAsync()).TilesTotal, "Tiles of durable chunks were computed again.");
+        Assert.Equal(1100L * 1100, last.Report!.Check.Pixels);
+        Assert.All(written, file => Assert.Equal(file.Value, File.GetLastWriteTimeUtc(file.Key)));
+        Assert.Equal(Chunks(calm.Output), Chunks(request.Output));
+    }
+
+    [Fact]
+    public async Task A_stopped_slide_with_other_labels_reuses_nothing()
+    {
+        var request = slides.Request(slides.RandomSlide(700, 700)) with { BlockSide = 2, Stride = 128 };
+        string id = await slides.Client.SubmitAsync(request);
+        await foreach (var status in slides.Client.WatchAsync(id, Stop))
+        {
+            if (status.ChunksDone > 0)
+                await slides.Client.CancelAsync(id);
+        }
+
+        var other = request with { Labels = ["SECOND"] };
+        var fresh = other with { Output = slides.File("fresh.ome.zarr") };
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(other)).State);
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(fresh)).State);
+        Assert.Equal(Chunks(fresh.Output), Chunks(request.Output));
+    }
+
+    [Fact]
+    public async Task A_complete_output_of_the_same_plan_is_kept_when_told()
+    {
+        var request = slides.Request(slides.RandomSlide(140, 140)) with { KeepComplete = true };
+        Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
+        var again = await slides.RunAsync(request);
+        Assert.Equal((SlideState.Complete, 0L), (again.State, again.TilesDone));
+        Assert.Equal(SlideState.Failed, (await slides.RunAsync(request with { Stride = 100 })).State);
+    }
+
+    private static SortedDictionary<string, string> Chunks(string output) => new(
+        Directory.GetFiles(output, "*", SearchOption.AllDirectories)
+            .Where(file => char.IsAsciiDigit(Path.GetRelativePath(output, file)[0]) && char.IsAsciiDigit(Path.GetFileName(file)[0]))
+            .ToDictionary(file => Path.GetRelativePath(output, file), file => Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(file)))),
+        StringComparer.Ordinal);
 
     [Fact]
     public async Task A_model_that_changes_while_a_slide_runs_fails_the_slide_and_says_so()

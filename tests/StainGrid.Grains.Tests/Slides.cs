@@ -21,8 +21,7 @@ public sealed class Slides : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        // Two tiles at once, so that the fixed batch shape and its filling up are seen too.
-        silo = await EmbeddedSilo.StartAsync(new DeviceOptions { BatchSize = 2 });
+        silo = await EmbeddedSilo.StartAsync(new DeviceOptions());
         Client = new StainGridClient(silo.Grains);
         Model = File("small.safetensors");
         using var model = StainModel.Create(
@@ -54,7 +53,8 @@ public sealed class Slides : IAsyncLifetime
         })];
     }
 
-    internal SlideRequest Request(string[] files) => new() { Files = files, Model = Model, Output = File($"{Guid.NewGuid():n}.ome.zarr") };
+    // Two tiles at once, so that the fixed batch shape and its filling up are seen too.
+    internal SlideRequest Request(string[] files) => new() { Files = files, Model = Model, Output = File($"{Guid.NewGuid():n}.ome.zarr"), BatchSize = 2 };
 
     /// <summary>Runs a slide to its end.</summary>
     internal async Task<SlideStatus> RunAsync(SlideRequest request)

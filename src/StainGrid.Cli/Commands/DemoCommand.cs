@@ -81,7 +81,7 @@ internal static class DemoCommand
             Overwrite = true,
         };
         StainResult result;
-        await using (var session = await StainSession.StartAsync("cpu", batchSize: 4, verbose: false))
+        await using (var session = await StainSession.StartAsync("cpu", verbose: false))
             result = await session.StainAsync(request, "demo", !json, cancellationToken);
         if (result.Status.State != SlideState.Complete)
         {

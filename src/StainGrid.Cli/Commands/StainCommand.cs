@@ -33,7 +33,7 @@ internal static class StainCommand
 
             Inputs that fail are named, and the others go on. Outputs are OME-Zarr 0.4, 16 bit, one channel a label and
             statistic; what made them stands in their attributes under "staingrid". An output that was not finished is
-            marked incomplete, and is replaced by the next run.
+            marked incomplete; the next run with the same settings goes on where it stopped.
             """)
         {
             inputs,
@@ -60,7 +60,7 @@ internal static class StainCommand
             StainSession session;
             try
             {
-                session = await StainSession.StartAsync(parsed.GetValue(options.Device)!, parsed.GetValue(options.BatchSize), parsed.GetValue(options.Verbose));
+                session = await StainSession.StartAsync(parsed.GetValue(options.Device)!, parsed.GetValue(options.Verbose));
             }
             catch (ArgumentException e)
             {

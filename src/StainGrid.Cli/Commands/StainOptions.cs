@@ -118,6 +118,7 @@ internal sealed class StainOptions
             Stride = parsed.GetValue(Stride),
             Blend = parsed.GetValue(Blend),
             BlockSide = parsed.GetValue(BlockSide),
+            BatchSize = parsed.GetValue(BatchSize),
             Overwrite = parsed.GetValue(Overwrite),
         };
     }

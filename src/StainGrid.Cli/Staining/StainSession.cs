@@ -20,8 +20,8 @@ internal sealed class StainSession : IAsyncDisposable
     }
 
     /// <exception cref="ArgumentException">The device is not here.</exception>
-    public static async Task<StainSession> StartAsync(string device, int batchSize, bool verbose) => new(await EmbeddedSilo.StartAsync(
-        new DeviceOptions { Devices = [device], BatchSize = batchSize }, verbose ? LogLevel.Information : LogLevel.None));
+    public static async Task<StainSession> StartAsync(string device, bool verbose) => new(await EmbeddedSilo.StartAsync(
+        new DeviceOptions { Devices = [device] }, verbose ? LogLevel.Information : LogLevel.None));
 
     /// <summary>Stains one slide, showing its progress. Cancelling cancels the slide and waits until it has ended.</summary>
     public async Task<StainResult> StainAsync(SlideRequest request, string name, bool showProgress, CancellationToken cancellationToken)

@@ -8,8 +8,8 @@ namespace StainGrid.Contracts;
 public interface IPlateGrain : IGrainWithStringKey
 {
     /// <summary>Submits the plate and returns; the same request again changes nothing.</summary>
-    /// <exception cref="InvalidOperationException">The id was used with another request, or the source has changed since.</exception>
-    [Alias("submit")]
+    /// <exception cref="PlateException">The request cannot be done, or the id was used with another request or other images.</exception>
+    [Alias("submit"), ResponseTimeout("00:10:00")]
     Task SubmitAsync(PlateRequest request);
 
     /// <summary>The status, as soon as its version is another than <paramref name="version"/> or after
@@ -46,4 +46,8 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     /// <summary>The plates, the newest first.</summary>
     [Alias("list")]
     Task<IReadOnlyList<PlateSummary>> ListAsync();
+
+    /// <summary>Wakes the plates that have not ended: their grains may have been lost.</summary>
+    [Alias("wake"), OneWay]
+    Task WakeAsync();
 }

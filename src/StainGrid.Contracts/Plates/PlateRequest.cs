@@ -45,6 +45,9 @@ public sealed record PlateRequest
     /// of weight 1 while both have work.</summary>
     [Id(11)] public int Weight { get; init; } = 1;
 
+    /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
+    [Id(12)] public int BatchSize { get; init; } = 4;
+
     /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
     public bool SameAs(PlateRequest other) =>
         other is not null && this with { Labels = other.Labels, Statistics = other.Statistics } == other

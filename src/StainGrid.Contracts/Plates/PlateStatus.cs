@@ -6,9 +6,6 @@ public enum PlateState
     /// <summary>Nothing was submitted under this id.</summary>
     New,
 
-    /// <summary>The source is searched for images.</summary>
-    Discovering,
-
     /// <summary>Fields are stained.</summary>
     Running,
 

@@ -63,6 +63,21 @@ public sealed record SlideJob
     /// <summary>Whether intensities beyond a plane's range become -1 and 1.</summary>
     [Id(17)] public required bool Clamp { get; init; }
 
+    /// <summary>Tiles that a device computes at once.</summary>
+    [Id(18)] public required int BatchSize { get; init; }
+
+    /// <summary>The plate that the slide is a field of; the slide's own id where it is alone.</summary>
+    [Id(19)] public required string PlateId { get; init; }
+
+    /// <summary>The plate's share of the devices against others'.</summary>
+    [Id(20)] public required int Weight { get; init; }
+
+    /// <summary>A hash of all that the pixels of the result depend on. What was committed under another is not reused.</summary>
+    [Id(21)] public required string PlanHash { get; init; }
+
+    /// <summary>Rises with every start of the work on this output; the work of an older one is refused.</summary>
+    [Id(22)] public long Epoch { get; init; }
+
     /// <summary>The slide's plan.</summary>
     public TilingPlan Plan() => new(Width, Height, new TilingOptions(Stride, Blend, BlockSide));
 

@@ -37,6 +37,19 @@ public sealed record SlideRequest
     /// <summary>Tiles along each side of a block.</summary>
     [Id(9)] public int BlockSide { get; init; } = 8;
 
-    /// <summary>Whether a complete image of ours at <see cref="Output"/> may be replaced.</summary>
+    /// <summary>Whether a complete image of ours at <see cref="Output"/> may be replaced. One that is incomplete goes on where it
+    /// stopped if it is of the same plan, and is replaced otherwise.</summary>
     [Id(10)] public bool Overwrite { get; init; }
+
+    /// <summary>Whether a complete image of the same plan at <see cref="Output"/> is this slide, done already.</summary>
+    [Id(11)] public bool KeepComplete { get; init; }
+
+    /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
+    [Id(12)] public int BatchSize { get; init; } = 4;
+
+    /// <summary>The plate that the slide is a field of; null for a slide alone.</summary>
+    [Id(13)] public string? PlateId { get; init; }
+
+    /// <summary>The plate's share of the devices against others', 1 to 100.</summary>
+    [Id(14)] public int Weight { get; init; } = 1;
 }

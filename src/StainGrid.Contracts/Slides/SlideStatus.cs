@@ -31,7 +31,7 @@ public enum SlideState
 /// <param name="State">Where it is on its way.</param>
 /// <param name="Version">Rises with every change.</param>
 /// <param name="TilesDone">Tiles predicted; a tile counts once for each plane. May count a tile again that was retried.</param>
-/// <param name="TilesTotal">Tiles to predict; 0 until that is known.</param>
+/// <param name="TilesTotal">Tiles to predict, without those that an earlier run did; 0 until that is known.</param>
 /// <param name="ChunksDone">Output chunks written.</param>
 /// <param name="ChunksTotal">Output chunks to write.</param>
 /// <param name="Error">Why it failed, in one line: what, where, what to do; else null.</param>
@@ -53,6 +53,7 @@ public sealed record SlideStatus(
 
 /// <summary>An output's check of itself.</summary>
 /// <param name="Check">Pixels covered, weights, steps across block edges.</param>
-/// <param name="BlocksRetried">Blocks that were computed again after an error.</param>
+/// <param name="BlocksRetried">Blocks that were computed again after an error or a loss.</param>
+/// <param name="SecondsWasted">Device time spent in vain on these, seconds.</param>
 [GenerateSerializer, Immutable, Alias("staingrid.slide-report")]
-public sealed record SlideReport([property: Id(0)] StitchCheck Check, [property: Id(1)] int BlocksRetried);
+public sealed record SlideReport([property: Id(0)] StitchCheck Check, [property: Id(1)] int BlocksRetried, [property: Id(2)] double SecondsWasted);

@@ -11,10 +11,6 @@ public interface ITileGrain : IGrainWithStringKey
     [Alias("start")]
     Task StartAsync();
 
-    /// <summary>Stops computing blocks of a slide.</summary>
-    [Alias("cancel"), AlwaysInterleave]
-    Task CancelAsync(string slideId);
-
     /// <summary>Finishes nothing more: returns all leases and asks for no others.</summary>
     [Alias("stop"), AlwaysInterleave]
     Task StopAsync();

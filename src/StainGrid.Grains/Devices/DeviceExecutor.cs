@@ -8,7 +8,7 @@ using static TorchSharp.torch;
 namespace StainGrid.Grains;
 
 /// <summary>Owns a device: its thread, its models and its buffers. Grains await it and never block on torch.</summary>
-public sealed class DeviceExecutor : IDisposable
+public sealed class DeviceExecutor : IDeviceExecutor
 {
     private const int MaxModels = 2;
 
@@ -16,23 +16,20 @@ public sealed class DeviceExecutor : IDisposable
     private readonly LinkedList<StainModel> models = [];
     private readonly Dictionary<string, (string SlideId, TilePredictor Predictor)> predictors = [];
     private readonly Device device;
-    private readonly int batchSize;
     private readonly Thread thread;
 
     /// <summary>Starts the device's thread.</summary>
     /// <param name="name">"cpu" or "cuda:N".</param>
-    /// <param name="batchSize">Tiles computed at once.</param>
     /// <exception cref="ArgumentException">There is no such device here.</exception>
-    public DeviceExecutor(string name, int batchSize)
+    public DeviceExecutor(string name)
     {
         Name = name;
         device = Parse(name);
-        this.batchSize = batchSize;
         thread = new Thread(Run) { IsBackground = true, Name = $"device {name}" };
         thread.Start();
     }
 
-    /// <summary>"cpu" or "cuda:N".</summary>
+    /// <inheritdoc/>
     public string Name { get; }
 
     /// <summary>A device by its name.</summary>
@@ -53,13 +50,7 @@ public sealed class DeviceExecutor : IDisposable
         return new Device(TorchSharp.DeviceType.CUDA, index);
     }
 
-    /// <summary>Predicts a block, after those that were asked for before.</summary>
-    /// <param name="job">The slide.</param>
-    /// <param name="block">The block.</param>
-    /// <param name="planes">For each plane the pixels of the block's input.</param>
-    /// <param name="progress">Told the number of tiles after each batch, on the device's thread.</param>
-    /// <param name="cancellationToken">Stops between batches.</param>
-    /// <exception cref="ModelFileException">The model is refused, or is another than when the slide started.</exception>
+    /// <inheritdoc/>
     public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
         Action<int> progress, CancellationToken cancellationToken)
     {
@@ -115,7 +106,7 @@ public sealed class DeviceExecutor : IDisposable
             return known.Predictor;
         var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), job.Plan().FixedPointBits(job.Planes.Count))
         {
-            BatchSize = batchSize,
+            BatchSize = job.BatchSize,
         };
         var predictor = new TilePredictor(ModelOf(job), options);
         predictors[job.ModelSha256] = (job.SlideId, predictor);

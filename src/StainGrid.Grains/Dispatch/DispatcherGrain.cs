@@ -1,25 +1,41 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using StainGrid.Contracts;
 
 namespace StainGrid.Grains;
 
-/// <summary>Leases blocks of the running slides, one slide after the other in turn.</summary>
+/// <summary>Leases blocks to devices by a <see cref="BlockScheduler"/>, takes back those of silos that died, and wakes plates: as
+/// long as a device asks there is a dispatcher, so what was lost elsewhere goes on soon.</summary>
 [Reentrant]
-public sealed class DispatcherGrain : Grain, IDispatcherGrain
+public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvider time, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
 {
-    private const int MaxAttempts = 3;
+    private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan WakeInterval = TimeSpan.FromSeconds(2);
 
-    private readonly LinkedList<QueuedSlide> turns = [];
-    private readonly Dictionary<string, QueuedSlide> slides = [];
+    private readonly BlockScheduler scheduler = new();
+    private readonly Dictionary<string, SlideJob> jobs = [];
+
+    // A lease of a dispatcher that was lost must not be taken for one of this: numbers start at random.
+    private readonly long firstLease = Random.Shared.NextInt64(1L << 32) << 30;
     private TaskCompletionSource queued = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private DateTimeOffset woken;
+
+    private DateTimeOffset Now => time.GetUtcNow();
 
     /// <inheritdoc/>
-    public Task EnqueueAsync(SlideJob job)
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        var slide = new QueuedSlide(job, job.Plan().BlockCount);
-        if (slides.TryAdd(job.SlideId, slide))
+        this.RegisterGrainTimer(TickAsync, new GrainTimerCreationOptions(Tick, Tick) { Interleave = true });
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task EnqueueAsync(SlideJob job, IReadOnlyList<int> blocks)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        if (scheduler.Enqueue(job.SlideId, job.PlateId, job.Weight, job.Epoch, blocks))
         {
-            turns.AddLast(slide);
+            jobs[job.SlideId] = job;
             Wake();
         }
 
@@ -27,77 +43,87 @@ public sealed class DispatcherGrain : Grain, IDispatcherGrain
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<BlockLease>> LeaseAsync(string device, int count, TimeSpan wait)
+    public Task<int> GetPendingAsync(string slideId, long epoch) => Task.FromResult(scheduler.Pending(slideId, epoch));
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<BlockLease>> LeaseAsync(string device, string silo, int count, TimeSpan wait)
     {
-        var leases = Take(device, count);
-        if (leases.Count == 0 && wait > TimeSpan.Zero)
+        var leases = Take(device, silo, count);
+        if (leases.Length == 0 && wait > TimeSpan.Zero)
         {
             await Task.WhenAny(queued.Task, Task.Delay(wait));
-            leases = Take(device, count);
+            leases = Take(device, silo, count);
         }
 
         return leases;
     }
 
     /// <inheritdoc/>
-    public Task CompleteAsync(string slideId, int block)
+    public Task<IReadOnlyList<long>> RenewAsync(string device, IReadOnlyList<long> leases) => Task.FromResult<IReadOnlyList<long>>(
+        [.. scheduler.Renew(device, [.. leases.Select(lease => lease - firstLease)], Now).Select(lease => lease + firstLease)]);
+
+    /// <inheritdoc/>
+    public Task CompleteAsync(long lease)
     {
-        if (slides.TryGetValue(slideId, out var slide))
-            slide.Leased.Remove(block);
+        scheduler.Complete(lease - firstLease);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public async Task ReturnAsync(string slideId, int block, string? error)
+    public Task ReturnAsync(long lease, string? error)
     {
-        if (!slides.TryGetValue(slideId, out var slide) || !slide.Leased.Remove(block))
-            return;
-        var grain = GrainFactory.GetGrain<ISlideGrain>(slideId);
-        if (error is not null)
-        {
-            int failures = slide.Failures[block] = slide.Failures.GetValueOrDefault(block) + 1;
-            if (failures >= MaxAttempts)
-            {
-                await grain.FailAsync(error);
-                return;
-            }
-
-            await grain.ReportRetryAsync();
-        }
-
-        slide.Returned.Enqueue(block);
-        Wake();
+        Report(scheduler.Return(lease - firstLease, error, Now));
+        return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public async Task RemoveAsync(string slideId)
+    public Task RemoveAsync(string slideId)
     {
-        if (!slides.Remove(slideId, out var slide))
-            return;
-        turns.Remove(slide);
-        await Task.WhenAll(slide.Leased.Values.Distinct().Select(device => GrainFactory.GetGrain<ITileGrain>(device).CancelAsync(slideId)));
+        scheduler.Remove(slideId);
+        jobs.Remove(slideId);
+        return Task.CompletedTask;
     }
 
-    private List<BlockLease> Take(string device, int count)
-    {
-        var leases = new List<BlockLease>();
-        for (int empty = 0; leases.Count < count && empty < turns.Count;)
-        {
-            var slide = turns.First!.Value;
-            turns.RemoveFirst();
-            turns.AddLast(slide);
-            if (!slide.TryNext(out int block))
-            {
-                empty++;
-                continue;
-            }
+    /// <inheritdoc/>
+    public Task<DispatcherStatus> GetStatusAsync() =>
+        Task.FromResult(new DispatcherStatus(scheduler.Devices(Now), scheduler.QueuedBlocks, scheduler.LeasedBlocks));
 
-            empty = 0;
-            slide.Leased[block] = device;
-            leases.Add(new BlockLease(slide.Job, block, slide.Failures.GetValueOrDefault(block) + 1));
+    private BlockLease[] Take(string device, string silo, int count) =>
+        [.. scheduler.Lease(device, silo, count, Now).Select(block => new BlockLease(jobs[block.SlideId], block.Block, block.Attempt, block.Lease + firstLease))];
+
+    private Task TickAsync(CancellationToken cancellationToken)
+    {
+        Report(scheduler.Expire(Now));
+        foreach (string silo in scheduler.SilosWithLeases())
+        {
+            if (silos.IsDeadSilo(SiloAddress.FromParsableString(silo)))
+                Report(scheduler.LoseSilo(silo, Now));
         }
 
-        return leases;
+        if (Now - woken >= WakeInterval)
+        {
+            woken = Now;
+            GrainFactory.GetGrain<IPlateIndexGrain>(0).WakeAsync().Ignore();
+        }
+
+        // A back-off may have ended, or a silo been emptied for a block that runs alone.
+        if (scheduler.QueuedBlocks > 0)
+            Wake();
+        return Task.CompletedTask;
+    }
+
+    private void Report(IReadOnlyList<BlockFailure> failures)
+    {
+        foreach (var failure in failures)
+        {
+            LogFailure(logger, failure.SlideId, failure.Block, failure.Attempts, failure.Reason);
+            var slide = GrainFactory.GetGrain<ISlideGrain>(failure.SlideId);
+            slide.ReportRetryAsync(failure.Quarantined ? 0 : 1, failure.Wasted.TotalSeconds).Ignore();
+            if (failure.Quarantined)
+                slide.FailAsync(failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its device: {failure.Reason}").Ignore();
+        }
+
+        Wake();
     }
 
     private void Wake()
@@ -107,27 +133,6 @@ public sealed class DispatcherGrain : Grain, IDispatcherGrain
         waiters.SetResult();
     }
 
-    private sealed class QueuedSlide(SlideJob job, int blocks)
-    {
-        private int next;
-
-        public SlideJob Job => job;
-
-        public Queue<int> Returned { get; } = [];
-
-        public Dictionary<int, string> Leased { get; } = [];
-
-        public Dictionary<int, int> Failures { get; } = [];
-
-        public bool TryNext(out int block)
-        {
-            if (Returned.TryDequeue(out block))
-                return true;
-            block = next;
-            if (next >= blocks)
-                return false;
-            next++;
-            return true;
-        }
-    }
+    [LoggerMessage(LogLevel.Warning, "Slide {SlideId}, block {Block} failed, attempt {Attempts}: {Reason}")]
+    private static partial void LogFailure(ILogger logger, string slideId, int block, int attempts, string reason);
 }

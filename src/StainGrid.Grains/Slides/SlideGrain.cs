@@ -2,21 +2,25 @@ using Microsoft.Extensions.Logging;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Model;
-using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
-/// <summary>Plans a slide, queues its blocks and tracks them until every chunk is written.</summary>
-public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
+/// <summary>Plans a slide, queues its blocks and tracks them until every chunk is durable. What others lose of it (a dispatcher its
+/// queue, a stitcher its parts) is noticed by asking them now and then, and queued again.</summary>
+public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
 {
+    private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);
+
     private readonly CancellationTokenSource cancelled = new();
     private readonly TaskCompletionSource allChunks = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SlideStatus status = new(SlideState.New, 0, 0, 0, 0, 0, null, null);
     private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SlideRequest? request;
-    private StitchCheck check;
+    private SlideJob? job;
+    private SlideTracker? tracker;
+    private IGrainTimer? reconciling;
     private int retries;
-    private int bands;
+    private double wasted;
 
     private string SlideId => this.GetPrimaryKeyString();
 
@@ -45,19 +49,13 @@ public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrai
     /// <inheritdoc/>
     public async Task<SlideStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
-        if (status.Version <= version && wait > TimeSpan.Zero && !status.IsFinal)
+        if (status.Version == version && wait > TimeSpan.Zero && !status.IsFinal)
             await Task.WhenAny(changed.Task, Task.Delay(wait));
         return status;
     }
 
     /// <inheritdoc/>
-    public async Task CancelAsync()
-    {
-        if (status.IsFinal)
-            return;
-        Change(status with { State = SlideState.Cancelled });
-        await EndAsync();
-    }
+    public Task CancelAsync() => EndAsync(status with { State = SlideState.Cancelled });
 
     /// <inheritdoc/>
     public Task ReportTilesAsync(int tiles)
@@ -68,32 +66,34 @@ public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrai
     }
 
     /// <inheritdoc/>
-    public Task ReportChunksAsync(int chunks, StitchCheck check)
+    public Task ReportDeliveryAsync(long epoch, int block, IReadOnlyDictionary<int, Guid> receipts)
     {
-        if (status.IsFinal)
-            return Task.CompletedTask;
-        this.check += check;
-        Change(status with { ChunksDone = status.ChunksDone + chunks });
-        if (status.ChunksDone == status.ChunksTotal)
-            allChunks.TrySetResult();
+        if (epoch == job?.Epoch)
+            tracker!.Delivered(block, receipts);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task ReportRetryAsync()
+    public Task ReportChunkAsync(CommittedChunk chunk)
     {
-        retries++;
+        if (!status.IsFinal && tracker is not null)
+            Commit([chunk]);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public async Task FailAsync(string error)
+    public Task ReportRetryAsync(int blocks, double seconds)
     {
-        if (status.IsFinal)
-            return;
-        Change(status with { State = SlideState.Failed, Error = error });
-        await EndAsync();
+        retries += blocks;
+        wasted += seconds;
+        return Task.CompletedTask;
     }
+
+    /// <inheritdoc/>
+    public Task FailAsync(long epoch, string error) => epoch == job?.Epoch ? FailAsync(error) : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => cancelled.CancelAsync();
 
     /// <summary>At the end of the activation.</summary>
     public void Dispose() => cancelled.Dispose();
@@ -104,31 +104,16 @@ public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrai
         var stop = cancelled.Token;
         try
         {
-            var slide = await Task.Run(() => SlidePreparation.PrepareAsync(SlideId, request, stop), stop);
-            var job = slide.Job;
-            await new SlideOutput(job).BeginAsync(request.Overwrite, stop);
-            stop.ThrowIfCancellationRequested();
-            bands = job.Bands;
-            Change(status with
-            {
-                State = SlideState.Running,
-                TilesTotal = job.Plan().TileCount * job.Planes.Count,
-                ChunksTotal = (long)job.Bands * job.ChunkColumns,
-            });
-            await Dispatcher.EnqueueAsync(job);
-            await allChunks.Task.WaitAsync(stop);
-
-            Change(status with { State = SlideState.Finishing });
-            var report = new SlideReport(check, retries);
-            if (check.Pixels != (long)job.Width * job.Height || check.MisweightedPixels != 0)
-                throw new SlideException($"{job.Name}: the merged image does not pass its own check ({check}). Please report this.");
-            await Task.Run(() => new SlideOutput(job, SlideOutput.Provenance(slide, report)).CompleteAsync(stop), stop);
-            Change(status with { State = SlideState.Complete, Report = report });
-            await EndAsync();
+            var slide = await gate.RunAsync(() => SlidePreparation.PrepareAsync(SlideId, request, stop), stop);
+            var output = new SlideOutput(slide.Job);
+            var start = await output.BeginAsync(request.Overwrite, request.KeepComplete, stop);
+            if (!start.IsComplete)
+                await StainAsync(slide, output, start, stop);
+            await EndAsync(status with { State = SlideState.Complete });
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // CancelAsync or FailAsync has set the status.
+            // EndAsync has set the status.
         }
         catch (Exception e)
         {
@@ -143,14 +128,97 @@ public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrai
         }
     }
 
-    // After the status became final: let go of what others hold of the slide.
-    private async Task EndAsync()
+    private async Task StainAsync(PreparedSlide slide, SlideOutput output, OutputStart start, CancellationToken stop)
     {
+        job = start.Job;
+        tracker = new SlideTracker(job);
+        var plan = job.Plan();
+        foreach (var chunk in start.Committed)
+            tracker.Committed(chunk);
+        var missing = tracker.Missing();
+        Change(status with
+        {
+            State = SlideState.Running,
+            TilesTotal = missing.Sum(block => plan.Block(block).TileCount) * job.Planes.Count,
+            ChunksTotal = (long)job.Bands * job.ChunkColumns,
+        });
+        Commit([]);
+        await Dispatcher.EnqueueAsync(job, missing);
+        reconciling = this.RegisterGrainTimer(ReconcileAsync, new GrainTimerCreationOptions(ReconcileInterval, ReconcileInterval) { Interleave = true });
+        await allChunks.Task.WaitAsync(stop);
+        reconciling.Dispose();
+
+        Change(status with { State = SlideState.Finishing });
+        var report = new SlideReport(tracker.Check, retries, wasted);
+        if (report.Check.Pixels != (long)job.Width * job.Height || report.Check.MisweightedPixels != 0)
+            throw new SlideException($"{job.Name}: the merged image does not pass its own check ({report.Check}). Please report this.");
+        await gate.RunAsync(async () =>
+        {
+            await output.CompleteAsync(SlideOutput.Provenance(slide, report), stop);
+            return true;
+        }, stop);
+        status = status with { Report = report };
+    }
+
+    // Asks the stitchers what they hold and the dispatcher what it has of this slide, and queues what neither has.
+    private async Task ReconcileAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            foreach (int band in tracker!.OpenBands.ToArray())
+            {
+                var held = await GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).GetStatusAsync();
+                tracker.Incarnation(band, held.Incarnation);
+                Commit(held.Committed);
+            }
+
+            int pending = await Dispatcher.GetPendingAsync(SlideId, job!.Epoch);
+            if (!status.IsFinal && tracker.Missing() is var missing && missing.Count > pending)
+                await Dispatcher.EnqueueAsync(job, missing);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // A silo was lost a moment ago: its grains are elsewhere the next time.
+            LogReconciling(logger, e, SlideId);
+        }
+    }
+
+    private void Commit(IReadOnlyList<CommittedChunk> chunks)
+    {
+        foreach (var chunk in chunks)
+            tracker!.Committed(chunk);
+        long done = status.ChunksTotal - tracker!.OpenChunks;
+        if (done != status.ChunksDone)
+            Change(status with { ChunksDone = done });
+        if (tracker.OpenChunks == 0)
+            allChunks.TrySetResult();
+    }
+
+    private Task FailAsync(string error) => EndAsync(status with { State = SlideState.Failed, Error = error });
+
+    // Makes the status final, then lets go of what others hold of the slide.
+    private async Task EndAsync(SlideStatus final)
+    {
+        if (status.IsFinal)
+            return;
+        Change(final);
+        reconciling?.Dispose();
         await cancelled.CancelAsync();
-        await Dispatcher.RemoveAsync(SlideId);
-        await Task.WhenAll(Enumerable.Range(0, bands).Select(band =>
-            GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync()));
-        images.Close(request!.Files);
+        if (request is not null)
+            images.Close(request.Files);
+        if (job is null)
+            return;
+        try
+        {
+            await Dispatcher.RemoveAsync(SlideId);
+            await Task.WhenAll(Enumerable.Range(0, job.Bands).Select(band =>
+                GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync()));
+        }
+        catch (Exception e) when (e is OrleansException or TimeoutException)
+        {
+            // They were lost; so is what they held.
+            LogReconciling(logger, e, SlideId);
+        }
     }
 
     private void Change(SlideStatus next)
@@ -168,4 +236,7 @@ public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrai
 
     [LoggerMessage(LogLevel.Error, "Slide {SlideId} failed unexpectedly.")]
     private static partial void LogUnexpected(ILogger logger, Exception exception, string slideId);
+
+    [LoggerMessage(LogLevel.Debug, "Slide {SlideId}: a grain that it needs was lost.")]
+    private static partial void LogReconciling(ILogger logger, Exception exception, string slideId);
 }

@@ -14,14 +14,16 @@ public sealed class SlideOutput
     /// <summary>The blob that tells an output of ours and whether it is complete.</summary>
     public const string MarkerKey = "staingrid.json";
 
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly JsonSerializerOptions Indented = new(JsonSerializerOptions.Web) { WriteIndented = true };
 
     private readonly SlideJob job;
     private readonly IBlobStore store;
     private readonly OmeZarrWriter writer;
+    private string? etag;
+    private long epoch;
 
     /// <summary>The output of a job.</summary>
-    public SlideOutput(SlideJob job, JsonObject? provenance = null)
+    public SlideOutput(SlideJob job)
     {
         ArgumentNullException.ThrowIfNull(job);
         this.job = job;
@@ -33,38 +35,59 @@ public sealed class SlideOutput
             ChunkSize = SlideJob.ChunkSize,
             PhysicalSizeX = job.PhysicalSizeX,
             PhysicalSizeY = job.PhysicalSizeY,
-            Attributes = provenance,
         });
     }
 
-    /// <summary>Makes room and marks the output as incomplete. An incomplete output of ours is replaced; a complete one only
+    /// <summary>Takes the output: goes on with an incomplete one of the same plan, or makes room. A complete one is replaced only
     /// with <paramref name="overwrite"/>; what is not ours never.</summary>
+    /// <param name="overwrite">Whether a complete image may be replaced.</param>
+    /// <param name="keepComplete">Whether a complete image of the same plan is taken for the result.</param>
+    /// <param name="cancellationToken">Stops between blobs.</param>
     /// <exception cref="SlideException">Something is there that must not be replaced.</exception>
-    /// <exception cref="BlobStoreException">The store fails.</exception>
-    public async Task BeginAsync(bool overwrite, CancellationToken cancellationToken)
+    /// <exception cref="BlobStoreException">The store fails; a conflict where another start of the slide is at it.</exception>
+    public async Task<OutputStart> BeginAsync(bool overwrite, bool keepComplete, CancellationToken cancellationToken)
     {
-        var keys = new List<string>();
-        await foreach (string key in store.ListAsync("", cancellationToken))
-            keys.Add(key);
-        if (keys.Count > 0)
+        var (marker, version) = await ReadMarkerAsync(store, cancellationToken);
+        if (marker is null)
         {
-            string? state = await StateAsync(store, cancellationToken)
-                ?? throw new SlideException($"{store.Name} holds files that are not StainGrid's. Give another output.");
-            if (state == "complete" && !overwrite)
+            await foreach (string _ in store.ListAsync("", cancellationToken))
+                throw new SlideException($"{store.Name} holds files that are not StainGrid's. Give another output.");
+        }
+
+        if (marker?.State == OutputMarker.Complete)
+        {
+            if (keepComplete && marker.Plan == job.PlanHash)
+                return new OutputStart(job with { Epoch = marker.Epoch }, [], IsComplete: true);
+            if (!overwrite)
                 throw new SlideException($"{store.Name} holds a complete image. Say --overwrite to replace it, or give another output.");
         }
 
-        await MarkAsync("incomplete", cancellationToken);
-        foreach (string key in keys.Where(key => key != MarkerKey))
-            await store.DeleteAsync(key, cancellationToken: cancellationToken);
+        // Every start has a higher epoch than those before: what they still write is refused.
+        var taken = job with { Epoch = (marker?.Epoch ?? 0) + 1 };
+        if (marker?.State != OutputMarker.Incomplete || marker.Plan != job.PlanHash)
+        {
+            etag = await MarkAsync(OutputMarker.Clearing, taken.Epoch, version, cancellationToken);
+            await foreach (string key in store.ListAsync("", cancellationToken))
+            {
+                if (key != MarkerKey)
+                    await store.DeleteAsync(key, cancellationToken: cancellationToken);
+            }
+
+            version = etag;
+        }
+
+        etag = await MarkAsync(OutputMarker.Incomplete, taken.Epoch, version, cancellationToken);
         await writer.WriteArrayMetadataAsync(cancellationToken);
+        return new OutputStart(taken, await BandCommits.ReadAllAsync(store, job.PlanHash, job.Bands, cancellationToken), IsComplete: false);
     }
 
     /// <summary>Writes a chunk of level 0, all channels.</summary>
+    /// <returns>SHA-256 of the blobs, channel by channel.</returns>
     /// <exception cref="BlobStoreException">The store fails.</exception>
-    public async Task WriteAsync(StitchedChunk chunk, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<string>> WriteAsync(StitchedChunk chunk, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(chunk);
+        var sha256 = new string[job.Channels.Count];
         for (int channel = 0; channel < job.Channels.Count; channel++)
         {
             var pixels = new ushort[SlideJob.ChunkSize * SlideJob.ChunkSize];
@@ -76,33 +99,31 @@ public sealed class SlideOutput
                     pixels[y * SlideJob.ChunkSize + x] = (ushort)Math.Clamp(MathF.Round(low + row[x] * range), 0, ushort.MaxValue);
             }
 
-            await writer.WriteChunkAsync(0, channel, chunk.Row, chunk.Column, pixels, cancellationToken);
+            sha256[channel] = await writer.WriteChunkAsync(0, channel, chunk.Row, chunk.Column, pixels, cancellationToken);
         }
+
+        return sha256;
     }
 
     /// <summary>Makes the pyramid, then the attributes that let readers open the image.</summary>
-    /// <exception cref="BlobStoreException">The store fails.</exception>
-    public async Task CompleteAsync(CancellationToken cancellationToken)
+    /// <exception cref="BlobStoreException">The store fails; a conflict where the slide was started again since.</exception>
+    public async Task CompleteAsync(JsonObject provenance, CancellationToken cancellationToken)
     {
-        await writer.BuildPyramidAsync(cancellationToken: cancellationToken);
-        await writer.CompleteAsync(cancellationToken);
-        await MarkAsync("complete", cancellationToken);
+        ArgumentNullException.ThrowIfNull(provenance);
+        var described = new OmeZarrWriter(store, writer.Image with { Attributes = provenance });
+        await described.BuildPyramidAsync(cancellationToken: cancellationToken);
+        await described.CompleteAsync(cancellationToken);
+        etag = await MarkAsync(OutputMarker.Complete, epoch, etag, cancellationToken);
     }
 
     /// <summary>"complete" or "incomplete" for an output of ours; null where it is not one.</summary>
-    public static async Task<string?> StateAsync(IBlobStore store, CancellationToken cancellationToken = default)
-    {
-        if (await store.ReadAsync(MarkerKey, cancellationToken) is not { } marker)
-            return null;
-        try
+    public static async Task<string?> StateAsync(IBlobStore store, CancellationToken cancellationToken = default) =>
+        (await ReadMarkerAsync(store, cancellationToken)).Marker?.State switch
         {
-            return JsonNode.Parse(marker.Span)?["state"]?.GetValue<string>();
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            return null;
-        }
-    }
+            null => null,
+            OutputMarker.Complete => OutputMarker.Complete,
+            _ => OutputMarker.Incomplete,
+        };
 
     /// <summary>What made the image, as it stands in its attributes under "staingrid".</summary>
     public static JsonObject Provenance(PreparedSlide slide, SlideReport report)
@@ -141,6 +162,7 @@ public sealed class SlideOutput
                 ["stride"] = job.Stride,
                 ["blend"] = job.Blend.ToString().ToLowerInvariant(),
                 ["block_side"] = job.BlockSide,
+                ["batch"] = job.BatchSize,
             },
             ["channels"] = new JsonArray([.. job.Channels.Select(channel =>
                 new JsonObject { ["name"] = channel.Name, ["low"] = channel.Low, ["high"] = channel.High })]),
@@ -151,16 +173,50 @@ public sealed class SlideOutput
                 ["pixels_misweighted"] = report.Check.MisweightedPixels,
                 ["seam_score"] = report.Check.SeamScore is { } score ? Math.Round(score, 3) : null,
                 ["blocks_retried"] = report.BlocksRetried,
+                ["seconds_wasted"] = Math.Round(report.SecondsWasted, 3),
             },
         };
     }
 
-    private static string Version { get; } =
+    internal static string Version { get; } =
         typeof(SlideOutput).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
         ?? typeof(SlideOutput).Assembly.GetName().Version!.ToString();
 
-    private Task MarkAsync(string state, CancellationToken cancellationToken) => store.WriteAsync(
-        MarkerKey,
-        JsonSerializer.SerializeToUtf8Bytes(new JsonObject { ["state"] = state, ["slide"] = job.Name }, Indented),
-        cancellationToken);
+    private Task<string> MarkAsync(string state, long epoch, string? version, CancellationToken cancellationToken)
+    {
+        this.epoch = epoch;
+        var marker = new OutputMarker(state, job.Name, job.PlanHash, epoch, Guid.NewGuid());
+        return store.WriteIfAsync(MarkerKey, JsonSerializer.SerializeToUtf8Bytes(marker, Indented), version, cancellationToken);
+    }
+
+    private static async Task<(OutputMarker? Marker, string? Version)> ReadMarkerAsync(IBlobStore store, CancellationToken cancellationToken)
+    {
+        if (await store.ReadBlobAsync(MarkerKey, 1 << 20, cancellationToken) is not { } blob)
+            return (null, null);
+        try
+        {
+            return (JsonSerializer.Deserialize<OutputMarker>(blob.Data.Span, Indented), blob.ETag);
+        }
+        catch (JsonException)
+        {
+            return (null, blob.ETag);
+        }
+    }
+
+    /// <summary>What stands in the marker.</summary>
+    /// <param name="State">How far the output is.</param>
+    /// <param name="Slide">The image's name.</param>
+    /// <param name="Plan">The plan's hash.</param>
+    /// <param name="Epoch">The number of the last start.</param>
+    /// <param name="Owner">Tells two writers of the same words apart.</param>
+    private sealed record OutputMarker(string State, string Slide, string Plan, long Epoch, Guid Owner)
+    {
+        public const string Clearing = "clearing", Incomplete = "incomplete", Complete = "complete";
+    }
 }
+
+/// <summary>An output that was taken for a job.</summary>
+/// <param name="Job">The job with its epoch.</param>
+/// <param name="Committed">The chunks that an earlier start made durable.</param>
+/// <param name="IsComplete">Whether there is nothing left to do.</param>
+public sealed record OutputStart(SlideJob Job, IReadOnlyList<CommittedChunk> Committed, bool IsComplete);

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text.Json;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Model;
@@ -52,6 +54,10 @@ public static class SlidePreparation
             Blend = request.Blend,
             BlockSide = request.BlockSide,
             Clamp = model.Metadata.Normalisation.Clamp,
+            BatchSize = CheckBatch(request),
+            PlateId = request.PlateId ?? slideId,
+            Weight = Math.Clamp(request.Weight, 1, 100),
+            PlanHash = "",
             PhysicalSizeX = info.PhysicalSizeX,
             PhysicalSizeY = info.PhysicalSizeY,
         };
@@ -65,8 +71,49 @@ public static class SlidePreparation
         }
 
         string sourceHash = await ImageHash.ComputeAsync(info.Files, cancellationToken);
-        return new PreparedSlide(job, info, sourceHash, model.Metadata);
+        return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, model.Metadata);
     }
+
+    // All that the pixels depend on; not the block size, which does not change them.
+    private static string PlanHash(SlideJob job, string sourceHash) => Convert.ToHexStringLower(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(new
+    {
+        Format = 1,
+        sourceHash,
+        job.ModelSha256,
+        job.Width,
+        job.Height,
+        job.Planes,
+        job.Clamp,
+        job.Labels,
+        job.Statistics,
+        job.Channels,
+        job.Stride,
+        job.Blend,
+        job.BatchSize,
+        SlideJob.ChunkSize,
+    })));
+
+    /// <summary>Checks all of a request that needs no image.</summary>
+    /// <exception cref="SlideException">The request does not fit the model, or a setting is out of its range.</exception>
+    /// <exception cref="ModelFileException">The model is refused.</exception>
+    public static void CheckModel(SlideRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        using var model = StainModel.Load(request.Model);
+        Channels(request, model.Metadata);
+        CheckBatch(request);
+        try
+        {
+            new TilingOptions(request.Stride, request.Blend, request.BlockSide).Validated();
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            throw new SlideException(e.Message.Split('\n')[0], e);
+        }
+    }
+
+    private static int CheckBatch(SlideRequest request) =>
+        request.BatchSize is >= 1 and <= 256 ? request.BatchSize : throw new SlideException($"A batch must have 1 to 256 tiles, not {request.BatchSize}.");
 
     private static IEnumerable<int> Planes(SlideRequest request, ImageInfo info)
     {

@@ -1,44 +1,72 @@
 using System.Globalization;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
-/// <summary>Merges the maps of one band of a slide and writes its chunks.</summary>
+/// <summary>Merges the maps of one band of a slide, writes its chunks and commits them.</summary>
 public sealed class StitcherGrain : Grain, IStitcherGrain
 {
+    private readonly Guid incarnation = Guid.NewGuid();
     private readonly Queue<StitchedChunk> unwritten = [];
+    private SlideJob? current;
     private ChunkStitcher? stitcher;
     private SlideOutput? output;
+    private BandCommits? commits;
+
+    private int Band => int.Parse(this.GetPrimaryKeyString().Split('@')[0], CultureInfo.InvariantCulture);
 
     /// <inheritdoc/>
-    public async Task AddAsync(SlideJob job, ProbabilityMap part)
+    public async Task<Guid> AddAsync(SlideJob job, ProbabilityMap part)
     {
-        int band = int.Parse(this.GetPrimaryKeyString().Split('@')[0], CultureInfo.InvariantCulture);
-        stitcher ??= new ChunkStitcher(job.Plan(), job.Planes.Count, SlideJob.ChunkSize, job.Statistics);
-        output ??= new SlideOutput(job);
-        DelayDeactivation(TimeSpan.FromDays(1));
+        DelayDeactivation(TimeSpan.FromHours(1));
+        if (current is null || job.Epoch > current.Epoch)
+            await ClaimAsync(job);
+        else if (job.Epoch < current.Epoch)
+            throw new StaleSlideException($"{job.Name}, band {Band}: the slide was started again since; this start's work is not needed.");
 
         // Off the grain's scheduler: merging and compressing a chunk of eight labels takes a good part of a second. A chunk
         // whose writing fails stays in the queue, and is written when its block is handed over again.
-        var (merge, write) = (stitcher, output);
-        foreach (var chunk in await Task.Run(() => merge.Add(part, job.Band(band))))
+        var (merge, write, log) = (stitcher!, output!, commits!);
+        foreach (var chunk in await Task.Run(() => merge.Add(part, job.Band(Band))))
             unwritten.Enqueue(chunk);
         while (unwritten.TryPeek(out var chunk))
         {
-            await Task.Run(() => write.WriteAsync(chunk));
+            var sha256 = await Task.Run(() => write.WriteAsync(chunk));
+            await log.CommitAsync(chunk.Column, sha256, chunk.Check);
             unwritten.Dequeue();
-            await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).ReportChunksAsync(1, chunk.Check);
+            await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).ReportChunkAsync(new CommittedChunk(chunk.Row, chunk.Column, chunk.Check));
         }
+
+        return incarnation;
     }
+
+    /// <inheritdoc/>
+    public Task<StitcherStatus> GetStatusAsync() => Task.FromResult(new StitcherStatus(incarnation, commits?.Committed ?? []));
 
     /// <inheritdoc/>
     public Task DropAsync()
     {
         unwritten.Clear();
-        stitcher = null;
-        output = null;
+        (current, stitcher, output, commits) = (null, null, null, null);
         DeactivateOnIdle();
         return Task.CompletedTask;
+    }
+
+    // What is held of an older start of the same plan is good for this one too.
+    private async Task ClaimAsync(SlideJob job)
+    {
+        commits = await BandCommits.ClaimAsync(BlobStores.Open(job.Output), job, Band);
+        if (current?.PlanHash != job.PlanHash)
+        {
+            unwritten.Clear();
+            stitcher = new ChunkStitcher(job.Plan(), job.Planes.Count, SlideJob.ChunkSize, job.Statistics);
+            output = new SlideOutput(job);
+        }
+
+        foreach (var chunk in commits.Committed)
+            stitcher!.Skip(chunk.Row, chunk.Column);
+        current = job;
     }
 }

@@ -2,36 +2,40 @@ using Microsoft.Extensions.Logging;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Model;
+using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
 /// <summary>Leases blocks for one device and carries each from its pixels to its stitchers.</summary>
-public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache images, ILogger<TileGrain> logger) : Grain, ITileGrain, IDisposable
+public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache images, ILocalSiloDetails silo, ILogger<TileGrain> logger)
+    : Grain, ITileGrain, IDisposable
 {
-    private const int Deliveries = 3;
-    private static readonly TimeSpan LeaseWait = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LeaseWait = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan RenewInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LostStitcherPatience = TimeSpan.FromMinutes(1);
+    private const int WriteAttempts = 3;
 
     private readonly CancellationTokenSource stopped = new();
-    private readonly Dictionary<string, (CancellationTokenSource Cancellation, int Blocks)> slides = [];
+    private readonly Dictionary<long, CancellationTokenSource> leases = [];
     private Task? loop;
+
+    private string Key => this.GetPrimaryKeyString();
 
     private IDispatcherGrain Dispatcher => GrainFactory.GetGrain<IDispatcherGrain>(0);
 
-    private DeviceExecutor Device => executors[this.GetPrimaryKeyString().Split('/', 2)[1]];
+    private IDeviceExecutor Device => executors[Key.Split('/', 2)[1]];
 
     /// <inheritdoc/>
     public Task StartAsync()
     {
         DelayDeactivation(Timeout.InfiniteTimeSpan);
-        loop ??= LeaseAndRunAsync();
-        return Task.CompletedTask;
-    }
+        if (loop is null)
+        {
+            loop = LeaseAndRunAsync();
+            this.RegisterGrainTimer(RenewAsync, new GrainTimerCreationOptions(RenewInterval, RenewInterval) { Interleave = true });
+        }
 
-    /// <inheritdoc/>
-    public async Task CancelAsync(string slideId)
-    {
-        if (slides.TryGetValue(slideId, out var slide))
-            await slide.Cancellation.CancelAsync();
+        return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
@@ -48,7 +52,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     /// <summary>At the end of the activation.</summary>
     public void Dispose()
     {
-        foreach (var (_, (cancellation, _)) in slides)
+        foreach (var cancellation in leases.Values)
             cancellation.Dispose();
         stopped.Dispose();
     }
@@ -60,7 +64,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         {
             try
             {
-                foreach (var lease in await Dispatcher.LeaseAsync(this.GetPrimaryKeyString(), executors.Options.Leases - running.Count, LeaseWait))
+                foreach (var lease in await Dispatcher.LeaseAsync(Key, silo.SiloAddress.ToParsableString(), executors.Options.Leases - running.Count, LeaseWait))
                     running.Add(RunAsync(lease));
                 if (running.Count >= executors.Options.Leases)
                     await Task.WhenAny(running);
@@ -68,7 +72,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             }
             catch (Exception e) when (!stopped.IsCancellationRequested)
             {
-                LogLeasing(logger, e, this.GetPrimaryKeyString());
+                LogLeasing(logger, e, Key);
                 await Task.Delay(TimeSpan.FromSeconds(1));
             }
         }
@@ -76,33 +80,44 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         await Task.WhenAll(running);
     }
 
+    // Keeps the leases, and stops what need not be computed any more: its slide was cancelled, or the lease is another's.
+    private async Task RenewAsync(CancellationToken cancellationToken)
+    {
+        if (leases.Count == 0)
+            return;
+        try
+        {
+            foreach (long ended in await Dispatcher.RenewAsync(Key, [.. leases.Keys]))
+            {
+                if (leases.TryGetValue(ended, out var cancellation))
+                    await cancellation.CancelAsync();
+            }
+        }
+        catch (Exception e) when (e is OrleansException or TimeoutException)
+        {
+            LogLeasing(logger, e, Key);
+        }
+    }
+
     private async Task RunAsync(BlockLease lease)
     {
         var job = lease.Job;
-        var cancelled = Enter(job.SlideId);
+        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(stopped.Token);
+        leases[lease.Lease] = cancellation;
         string? error = null;
         try
         {
-            var plan = job.Plan();
-            var block = plan.Block(lease.Block);
-            var rule = new NormalisationRule { Clamp = job.Clamp };
-            var windows = await Task.Run(() => images.Use(job.Files, image => job.Planes
-                .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
-                .ToArray()), cancelled);
-            var grain = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
-            var map = await Device.PredictAsync(job, block, windows, tiles => grain.ReportTilesAsync(tiles).Ignore(), cancelled);
-            for (int band = block.Extent.Y / SlideJob.ChunkSize; band * SlideJob.ChunkSize < block.Extent.Bottom; band++)
-            {
-                var part = map.Crop(job.Band(band));
-                await DeliverAsync(job, band, () => GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(job.SlideId, band)).AddAsync(job, part));
-            }
-
-            await Dispatcher.CompleteAsync(job.SlideId, lease.Block);
+            await ComputeAsync(lease, cancellation.Token);
+            await Dispatcher.CompleteAsync(lease.Lease);
             return;
         }
-        catch (OperationCanceledException) when (cancelled.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
             // The slide ended or the device stops: nobody is to blame.
+        }
+        catch (StaleSlideException)
+        {
+            // The slide was started again: its blocks are queued anew.
         }
         catch (Exception e)
         {
@@ -113,58 +128,63 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         }
         finally
         {
-            Leave(job.SlideId);
+            leases.Remove(lease.Lease);
         }
 
-        await Dispatcher.ReturnAsync(job.SlideId, lease.Block, error);
+        try
+        {
+            await Dispatcher.ReturnAsync(lease.Lease, error);
+        }
+        catch (Exception e) when (e is OrleansException or TimeoutException)
+        {
+            // The dispatcher was lost, or will end the lease when it expires.
+            LogLeasing(logger, e, Key);
+        }
     }
 
-    // A stitcher that cannot write is asked again with the same map, so that no tile is computed twice for a full disk.
-    private async Task DeliverAsync(SlideJob job, int band, Func<Task> deliver)
+    private async Task ComputeAsync(BlockLease lease, CancellationToken cancelled)
     {
+        var job = lease.Job;
+        var block = job.Plan().Block(lease.Block);
+        var rule = new NormalisationRule { Clamp = job.Clamp };
+        var windows = await Task.Run(() => images.Use(job.Files, image => job.Planes
+            .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
+            .ToArray()), cancelled);
+        var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
+        var map = await Device.PredictAsync(job, block, windows, tiles => slide.ReportTilesAsync(tiles).Ignore(), cancelled);
+        var receipts = new Dictionary<int, Guid>();
+        for (int band = block.Extent.Y / SlideJob.ChunkSize; band * SlideJob.ChunkSize < block.Extent.Bottom; band++)
+            receipts[band] = await DeliverAsync(job, band, map.Crop(job.Band(band)), cancelled);
+        await slide.ReportDeliveryAsync(job.Epoch, lease.Block, receipts);
+    }
+
+    // A stitcher that cannot write, or was lost, is asked again with the same map, so that no tile is computed twice for that.
+    private async Task<Guid> DeliverAsync(SlideJob job, int band, ProbabilityMap part, CancellationToken cancelled)
+    {
+        long started = Environment.TickCount64;
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                await deliver();
-                return;
+                return await GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(job.SlideId, band)).AddAsync(job, part);
             }
-            catch (Exception e) when (attempt < Deliveries && !stopped.IsCancellationRequested)
+            catch (Exception e) when (e is not StaleSlideException && !cancelled.IsCancellationRequested)
             {
+                bool lost = e is OrleansException or TimeoutException;
+                if (lost ? Environment.TickCount64 - started > LostStitcherPatience.TotalMilliseconds : attempt >= WriteAttempts)
+                {
+                    if (!lost)
+                        await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(job.Epoch, e.Message);
+                    throw;
+                }
+
                 LogDelivery(logger, e, job.SlideId, band, attempt);
-                await Task.Delay(TimeSpan.FromMilliseconds(200 << attempt));
-            }
-            catch (Exception e)
-            {
-                await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(e.Message);
-                throw;
+                await Task.Delay(TimeSpan.FromMilliseconds(200 << Math.Min(attempt, 4)), cancelled);
             }
         }
     }
 
-    // The blocks of a slide that run here share one cancellation, which goes with the last of them.
-    private CancellationToken Enter(string slideId)
-    {
-        var (cancellation, blocks) = slides.GetValueOrDefault(slideId);
-        cancellation ??= CancellationTokenSource.CreateLinkedTokenSource(stopped.Token);
-        slides[slideId] = (cancellation, blocks + 1);
-        return cancellation.Token;
-    }
-
-    private void Leave(string slideId)
-    {
-        var (cancellation, blocks) = slides[slideId];
-        if (blocks > 1)
-        {
-            slides[slideId] = (cancellation, blocks - 1);
-            return;
-        }
-
-        slides.Remove(slideId);
-        cancellation.Dispose();
-    }
-
-    [LoggerMessage(LogLevel.Warning, "{Device} cannot lease blocks; asking again.")]
+    [LoggerMessage(LogLevel.Warning, "{Device} cannot reach the dispatcher; asking again.")]
     private static partial void LogLeasing(ILogger logger, Exception exception, string device);
 
     [LoggerMessage(LogLevel.Warning, "Slide {SlideId}, block {Block}, attempt {Attempt} failed.")]

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using StainGrid.Imaging.Zarr;
 
 namespace StainGrid.Imaging;
@@ -45,13 +46,16 @@ public sealed class OmeZarrWriter
     /// <param name="column">The chunk's column.</param>
     /// <param name="pixels">ChunkSize x ChunkSize values, row by row; what lies beyond the image must be 0.</param>
     /// <param name="cancellationToken">Stops the writing.</param>
+    /// <returns>SHA-256 of the blob, lower-case hexadecimal.</returns>
     /// <exception cref="ArgumentException">There are more or fewer pixels than a chunk has.</exception>
-    public Task WriteChunkAsync(int level, int channel, int row, int column, ReadOnlyMemory<ushort> pixels, CancellationToken cancellationToken = default)
+    public async Task<string> WriteChunkAsync(int level, int channel, int row, int column, ReadOnlyMemory<ushort> pixels, CancellationToken cancellationToken = default)
     {
         if (pixels.Length != Image.ChunkSize * Image.ChunkSize)
             throw new ArgumentException($"A chunk has {Image.ChunkSize}x{Image.ChunkSize} pixels; {pixels.Length} were given.", nameof(pixels));
         string key = Image.ChunkKey(level, channel, row, column);
-        return _store.WriteAsync(key, BloscFrame.Compress(LittleEndian(pixels.Span), sizeof(ushort)), cancellationToken);
+        byte[] frame = BloscFrame.Compress(LittleEndian(pixels.Span), sizeof(ushort));
+        await _store.WriteAsync(key, frame, cancellationToken);
+        return Convert.ToHexStringLower(SHA256.HashData(frame));
     }
 
     /// <summary>Whether a chunk has been written.</summary>

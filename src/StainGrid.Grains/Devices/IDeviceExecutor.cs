@@ -1,0 +1,22 @@
+using StainGrid.Contracts;
+using StainGrid.Model;
+using StainGrid.Tiling;
+
+namespace StainGrid.Grains;
+
+/// <summary>Computes blocks on one device, one after the other.</summary>
+public interface IDeviceExecutor : IDisposable
+{
+    /// <summary>"cpu" or "cuda:N".</summary>
+    string Name { get; }
+
+    /// <summary>Predicts a block, after those that were asked for before.</summary>
+    /// <param name="job">The slide.</param>
+    /// <param name="block">The block.</param>
+    /// <param name="planes">For each plane the pixels of the block's input.</param>
+    /// <param name="progress">Told the number of tiles after each batch, on the device's thread.</param>
+    /// <param name="cancellationToken">Stops between batches.</param>
+    /// <exception cref="ModelFileException">The model is refused, or is another than when the slide started.</exception>
+    Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
+        Action<int> progress, CancellationToken cancellationToken);
+}
