@@ -169,7 +169,7 @@ internal sealed class ZarrImage : PlaneImage
 
                     break;
                 default:
-                    BloscFrame.Decompress(data, samples, data.Length > 3 ? data[3] : 0);
+                    BloscFrame.Decompress(data, samples, Info.PixelType.Bytes());
                     break;
             }
         }

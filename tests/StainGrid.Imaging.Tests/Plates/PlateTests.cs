@@ -26,7 +26,7 @@ public sealed class PlateTests : IDisposable
         for (int plane = first; plane < first + 3; plane++)
             Touch(string.Format(System.Globalization.CultureInfo.InvariantCulture, name, plane));
         bool preset = !pattern.StartsWith('(');
-        foreach (string? asked in preset ? [pattern, null] : new[] { pattern })
+        foreach (string? asked in preset ? new string?[] { pattern, null } : [pattern])
         {
             var layout = PlateDiscovery.Discover(_folder.Path, asked, Stop);
             var field = Assert.Single(layout.Fields);
@@ -165,7 +165,7 @@ public sealed class PlateTests : IDisposable
         using var image = ImageReader.OpenStack(read.Files);
         float[] pixels = new float[6];
         image.Read(0, new Region(31, 31, 3, 2), pixels);
-        Assert.Equal([1000 + 7 + 31 * 70 + 31, 0, 0, 0, 0, 0], [pixels[0], 0f, 0, 0, 0, 0]);
+        Assert.Equal([3208, 3209, 3210, 3278, 3279, 3280], pixels);
         string hash = await ImageHash.ComputeAsync(read.Files, Stop);
         File.Delete(_folder.File("out.zarr", "B", "7", "1", "0", "0", "1", "0", "1", "1"));
         Assert.NotEqual(hash, await ImageHash.ComputeAsync(read.Files, Stop));
@@ -175,7 +175,8 @@ public sealed class PlateTests : IDisposable
         async Task WriteImageAsync(string path, ushort offset)
         {
             var description = new OmeZarrImage(path, 70, 40, [new OmeZarrChannel("one"), new OmeZarrChannel("two")]) { ChunkSize = 32, Levels = 1 };
-            var target = await OmeZarrWriter.CreateAsync(new FolderBlobStore(_folder.File("out.zarr", path)), description, Stop);
+            var target = new OmeZarrWriter(new FolderBlobStore(_folder.File("out.zarr", path)), description);
+            await target.WriteArrayMetadataAsync(Stop);
             for (int channel = 0; channel < 2; channel++)
             {
                 for (int row = 0; row < 2; row++)
@@ -192,7 +193,38 @@ public sealed class PlateTests : IDisposable
         }
     }
 
-    private void Refused(string source, string? pattern, string why)
+    [Fact]
+    public async Task A_preflight_names_empty_unsharp_missing_and_odd_fields()
+    {
+        var noise = new Random(1);
+        foreach (var (well, side, kind) in new[] { ("A1", 40, 0), ("A2", 40, 0), ("A3", 48, 0), ("B1", 40, 1), ("B3", 40, 2) })
+        {
+            ushort[] pixels = [.. Enumerable.Range(0, side * side).Select(i => (ushort)(kind == 1 ? 7 : kind == 2 ? 30_000 + i : noise.Next(65_536)))];
+            PngWriter.WriteGrey16(_folder.File($"{well}.png"), pixels, side, side);
+        }
+
+        File.WriteAllText(_folder.File("C1.png"), "no image");
+        var layout = PlateDiscovery.Discover(_folder.Path, @"^(?<well>\w+)\.png", Stop);
+        var report = await PlatePreflight.RunAsync(layout, null, Stop);
+        Assert.Equal(["B02", "C02", "C03"], report.MissingWells);
+        Assert.Equal([0], report.Fields[3].EmptyPlanes);
+        Assert.Equal([false, false, false, true, true, false], report.Fields.Select(field => field.OutOfFocus));
+        Assert.Contains("C1.png", report.Fields[5].Problem, StringComparison.Ordinal);
+        Assert.Equal([("40x40, 1 planes, UInt16", 4), ("48x48, 1 planes, UInt16", 1)], report.Shapes);
+    }
+
+    [Fact]
+    public async Task A_table_of_quality_is_CSV_and_Parquet()
+    {
+        QualityRow[] rows = [new() { Well = "B07", State = "Complete", Tiles = 9, Channel = "DAPI", Mean = 1.5 }, new() { Well = "B08", State = "Failed", Reason = "a, \"b\"" }];
+        string[] lines = System.Text.Encoding.UTF8.GetString(QualityTable.ToCsv(rows)).Split("\r\n");
+        Assert.StartsWith("Well,Field,State,Reason,Width", lines[0], StringComparison.Ordinal);
+        Assert.Equal("B08,0,Failed,\"a, \"\"b\"\"\",0,0,0,,0,0,0,,,,", lines[2]);
+        byte[] parquet = await QualityTable.ToParquetAsync(rows, Stop);
+        Assert.Equal("PAR1"u8.ToArray(), parquet[^4..]);
+    }
+
+    private static void Refused(string source, string? pattern, string why)
     {
         var exception = Assert.Throws<ImageException>(() => PlateDiscovery.Discover(source, pattern, Stop));
         Assert.Contains(why, exception.Message, StringComparison.Ordinal);
