@@ -15,7 +15,7 @@ public static class ImageHash
         ArgumentNullException.ThrowIfNull(paths);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         byte[] buffer = new byte[1 << 20];
-        foreach (string path in paths)
+        foreach (string path in paths.SelectMany(Expand))
         {
             try
             {
@@ -34,5 +34,18 @@ public static class ImageHash
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset());
+
+        // Of an OME-Zarr image: the description and every chunk of level 0, and which channel of it.
+        IEnumerable<string> Expand(string path)
+        {
+            var (folder, channel) = ImagePath.Split(path);
+            if (!Directory.Exists(folder))
+                return [path];
+            var files = Reading.ZarrImage.Files(folder).ToArray();
+            foreach (var file in files)
+                hash.AppendData(System.Text.Encoding.UTF8.GetBytes($"{Path.GetRelativePath(folder, file.FullName)}\t{file.Length}\n"));
+            hash.AppendData(System.Text.Encoding.UTF8.GetBytes($"#channel={channel}\n"));
+            return files.Select(file => file.FullName);
+        }
     }
 }

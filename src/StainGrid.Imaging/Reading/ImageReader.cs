@@ -9,7 +9,8 @@ public static class ImageReader
     private const string Remedy = "Give a grey PNG (8 or 16 bit) or TIFF (8 or 16 bit, or 32-bit float).";
 
     /// <summary>Opens an image and checks all that its headers say; pixels are decoded when they are read.</summary>
-    /// <param name="path">A PNG or TIFF file.</param>
+    /// <param name="path">A PNG or TIFF file, or the folder of an OME-Zarr 0.4 image, which may be followed by
+    /// "#channel=NUMBER" or "#channel=NAME".</param>
     /// <param name="limits">What the file may ask of memory; <see cref="ImageLimits.Default"/> where null.</param>
     /// <exception cref="ImageException">The file is missing, damaged, too large, or not a grey image that is read here.</exception>
     public static IPlaneImage Open(string path, ImageLimits? limits = null)
@@ -56,6 +57,9 @@ public static class ImageReader
 
     private static PlaneImage Open(string path, ImageLimits limits, DecodedCache cache)
     {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (Directory.Exists(ImagePath.Split(path).Path))
+            return ZarrImage.Open(path, limits, cache);
         var file = ImageFile.Open(path);
         try
         {

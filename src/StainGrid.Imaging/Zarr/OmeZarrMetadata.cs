@@ -112,5 +112,5 @@ internal static class OmeZarrMetadata
         }
     }
 
-    private static byte[] Bytes(JsonObject json) => JsonSerializer.SerializeToUtf8Bytes(json, s_readable);
+    internal static byte[] Bytes(JsonObject json) => JsonSerializer.SerializeToUtf8Bytes(json, s_readable);
 }

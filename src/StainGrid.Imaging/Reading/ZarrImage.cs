@@ -1,0 +1,213 @@
+using System.IO.Compression;
+using System.Text.Json.Nodes;
+using StainGrid.Imaging.Zarr;
+using StainGrid.Tiling;
+using ZstdSharp;
+
+namespace StainGrid.Imaging.Reading;
+
+/// <summary>One channel of level 0 of an OME-Zarr 0.4 image (Zarr v2), decoded chunk by chunk. A missing chunk is an error.</summary>
+internal sealed class ZarrImage : PlaneImage
+{
+    private readonly string _folder, _separator;
+    private readonly string _axes;
+    private readonly long[] _shape, _chunks;
+    private readonly JsonObject? _compressor;
+    private readonly bool _swap;
+    private readonly int _channel;
+    private readonly DecodedCache _cache;
+
+    private ZarrImage(ImageInfo info, string folder, string axes, long[] shape, long[] chunks, JsonObject array, int channel, DecodedCache cache)
+        : base(info)
+    {
+        _folder = folder;
+        _axes = axes;
+        _shape = shape;
+        _chunks = chunks;
+        _separator = (string?)array["dimension_separator"] ?? ".";
+        _compressor = array["compressor"] as JsonObject;
+        _swap = ((string)array["dtype"]!)[0] == '>' == BitConverter.IsLittleEndian;
+        _channel = channel;
+        _cache = cache;
+    }
+
+    public int Channels => _axes.Contains('c') ? (int)_shape[_axes.IndexOf('c')] : 1;
+
+    /// <summary>The files that the pixels of level 0 stand in, and its description.</summary>
+    public static IEnumerable<FileInfo> Files(string folder) => ImagePath.FilesBelow(Level0(folder).Folder);
+
+    public static ZarrImage Open(string path, ImageLimits limits, DecodedCache cache)
+    {
+        var (folder, wanted) = ImagePath.Split(path);
+        string name = Path.GetFileName(folder);
+        try
+        {
+            var (level, multiscale, attributes) = Level0(folder);
+            string file = ImagePath.Below(level, ".zarray") is { } found && File.Exists(found) ? found : throw Refused("lacks the .zarray of level 0");
+            var array = PlateDiscovery.Json(file) as JsonObject ?? throw Refused("has a .zarray that is no object");
+            string axes = string.Concat((multiscale["axes"] as JsonArray ?? []).Select(axis => (string?)axis?["name"]));
+            long[] shape = Numbers("shape"), chunks = Numbers("chunks");
+            if (!axes.EndsWith("yx", StringComparison.Ordinal) || axes.Length != shape.Length || axes.Length != chunks.Length || !Subsequence(axes, "tczyx"))
+                throw Refused($"has the axes \"{axes}\" for {shape.Length} dimensions; some of t, c, z, y, x in this order are read");
+            if (shape.Any(extent => extent is < 1 or > int.MaxValue) || chunks.Any(extent => extent is < 1 or > int.MaxValue))
+                throw Refused($"has the shape {string.Join('x', shape)} in chunks of {string.Join('x', chunks)}");
+            if ((int?)array["zarr_format"] != 2 || (string?)array["order"] == "F" || array["filters"] is JsonArray { Count: > 0 })
+                throw Refused("is not Zarr v2 in C order without filters");
+            if ((string?)array["dimension_separator"] is not (null or "." or "/"))
+                throw Refused("has an unknown dimension_separator");
+            var type = (string?)array["dtype"] switch
+            {
+                "|u1" or "<u1" or ">u1" => PixelType.UInt8,
+                "<u2" or ">u2" => PixelType.UInt16,
+                "<f4" or ">f4" => PixelType.Float32,
+                var other => throw Refused($"has {other} pixels; u1, u2 and f4 are read"),
+            };
+            if (array["compressor"] is { } compressor && (string?)compressor["id"] is not ("zlib" or "gzip" or "zstd" or "blosc"))
+                throw Refused($"is compressed with {compressor["id"]}; none, zlib, gzip, zstd and blosc are read");
+            long bytes = type.Bytes();
+            foreach (long extent in chunks)
+                bytes = bytes > long.MaxValue / extent ? long.MaxValue : bytes * extent;
+            limits.CheckPlane(name, shape[^1], shape[^2]);
+            limits.CheckDecoded(name, "a chunk", bytes, "Rechunk the image.");
+            if (axes[0] == 't' && shape[0] != 1)
+                throw Refused($"has {shape[0]} time points; one is read");
+            long planes = axes.Contains('z') ? shape[axes.IndexOf('z')] : 1;
+            long channels = axes.Contains('c') ? shape[axes.IndexOf('c')] : 1;
+            if (planes > 65_536)
+                throw Refused($"has {planes} planes");
+            string?[] labels = [.. (attributes["omero"]?["channels"] as JsonArray ?? []).Select(item => (string?)item?["label"])];
+            int channel = wanted is null ? 0 : Array.IndexOf(labels, wanted);
+            if (channel < 0 && int.TryParse(wanted, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                channel = number;
+            if (channel < 0 || channel >= channels)
+                throw Refused($"has no channel {wanted}; it has {channels}: {string.Join(", ", labels)}");
+            var info = new ImageInfo(path, "OME-Zarr", (int)shape[^1], (int)shape[^2], (int)planes, type)
+            {
+                ChannelName = channel < labels.Length ? labels[channel] : null,
+                PhysicalSizeX = Micrometres(axes.Length - 1),
+                PhysicalSizeY = Micrometres(axes.Length - 2),
+                PhysicalSizeZ = axes.Contains('z') ? Micrometres(axes.IndexOf('z')) : null,
+            };
+            return new ZarrImage(info, level, axes, shape, chunks, array, channel, cache);
+
+            long[] Numbers(string member) => array[member] is JsonArray { Count: >= 2 and <= 5 } list ? [.. list.Select(item => (long)item!)] : throw Refused($"has no {member} of 2 to 5 numbers");
+
+            double? Micrometres(int axis) => (string?)multiscale["axes"]?[axis]?["unit"] == "micrometer"
+                ? (double?)multiscale["datasets"]?[0]?["coordinateTransformations"]?[0]?["scale"]?[axis] : null;
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or FormatException or ArgumentException or NullReferenceException)
+        {
+            throw new ImageException($"{folder} has metadata that are not OME-Zarr 0.4: {exception.Message} Export it again.", exception);
+        }
+
+        ImageException Refused(string what) => new($"{folder} {what}. Export it as OME-Zarr 0.4.");
+    }
+
+    protected override void ReadInside(int plane, Region region, Span<float> destination)
+    {
+        int height = (int)_chunks[^2], width = (int)_chunks[^1], size = Info.PixelType.Bytes();
+        for (int row = region.Y / height; row <= (region.Bottom - 1) / height; row++)
+        {
+            for (int column = region.X / width; column <= (region.Right - 1) / width; column++)
+            {
+                long[] index = new long[_axes.Length];
+                long inside = 0, piece = 0;
+                for (int axis = 0; axis < index.Length; axis++)
+                {
+                    long at = _axes[axis] switch { 'c' => _channel, 'z' => plane, _ => 0 };
+                    index[axis] = _axes[axis] switch { 'y' => row, 'x' => column, _ => at / _chunks[axis] };
+                    inside = inside * _chunks[axis] + at % _chunks[axis];
+                    piece = piece * ((_shape[axis] - 1) / _chunks[axis] + 1) + index[axis];
+                }
+
+                byte[] samples = _cache.GetOrDecode(this, piece, _ => Chunk(string.Join(_separator, index)));
+                var part = region.Intersect(new Region(column * width, row * height, width, height));
+                for (int y = part.Y; y < part.Bottom; y++)
+                {
+                    long start = inside + (long)(y - row * height) * width + (part.X - column * width);
+                    var target = destination.Slice((y - region.Y) * region.Width + (part.X - region.X), part.Width);
+                    if (Samples.ToFloats(samples.AsSpan((int)(start * size), part.Width * size), Info.PixelType, false, target) is >= 0 and int bad)
+                        throw new ImageException($"{Info.Path} is not finite at x {part.X + bad}, y {y}, plane {plane}. Replace such values.");
+                }
+            }
+        }
+    }
+
+    protected override void Close() => _cache.Clear();
+
+    private byte[] Chunk(string key)
+    {
+        string name = $"{Info.Path}: the chunk {Path.GetFileName(_folder)}/{key}";
+        byte[] samples = new byte[_chunks.Aggregate((long)Info.PixelType.Bytes(), (product, extent) => product * extent)];
+        string? path = ImagePath.Below(_folder, key);
+        if (path is null || !File.Exists(path))
+            throw new ImageException($"{name} is missing. Copy the image again.");
+        try
+        {
+            if (new FileInfo(path).Length > 2L * samples.Length + 4096)
+                throw new InvalidDataException("it is far larger than its pixels");
+            byte[] data = File.ReadAllBytes(path);
+            switch ((string?)_compressor?["id"])
+            {
+                case null:
+                    if (data.Length != samples.Length)
+                        throw new InvalidDataException($"it has {data.Length} of {samples.Length} bytes");
+                    samples = data;
+                    break;
+                case "zlib":
+                    Fill(new ZLibStream(new MemoryStream(data), CompressionMode.Decompress));
+                    break;
+                case "gzip":
+                    Fill(new GZipStream(new MemoryStream(data), CompressionMode.Decompress));
+                    break;
+                case "zstd":
+                    using (var decompressor = new Decompressor())
+                    {
+                        if (decompressor.Unwrap(data, samples) is var got && got != samples.Length)
+                            throw new InvalidDataException($"it has {got} of {samples.Length} bytes");
+                    }
+
+                    break;
+                default:
+                    BloscFrame.Decompress(data, samples, Info.PixelType.Bytes());
+                    break;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or InvalidDataException or UnauthorizedAccessException or ZstdException or ArgumentException)
+        {
+            throw new ImageException($"{name} is damaged: {exception.Message.TrimEnd('.')}. Copy the image again.", exception);
+        }
+
+        if (_swap)
+            Samples.Swap(samples, Info.PixelType);
+        return samples;
+
+        void Fill(Stream stream)
+        {
+            using (stream)
+            {
+                stream.ReadExactly(samples);
+                if (stream.ReadByte() >= 0)
+                    throw new InvalidDataException($"it has more than {samples.Length} bytes");
+            }
+        }
+    }
+
+    private static (string Folder, JsonObject Multiscale, JsonObject Attributes) Level0(string folder)
+    {
+        string file = Path.Combine(folder, ".zattrs");
+        if (ImagePath.Below(folder, ".zattrs") is null || !File.Exists(file))
+            throw new ImageException($"{folder} is a folder, not an image: it has no .zattrs of an OME-Zarr 0.4 image. Name the image files in it.");
+        if (PlateDiscovery.Json(file) is not JsonObject attributes || attributes["multiscales"] is not (JsonArray and [JsonObject multiscale, ..]))
+            throw new ImageException($"{folder} is not an OME-Zarr 0.4 image: its .zattrs has no multiscales. Check the path.");
+        string path = multiscale["datasets"] is JsonArray and [JsonObject dataset, ..] ? dataset["path"]?.ToString() ?? "" : "";
+        return (ImagePath.Below(folder, path) ?? throw new ImageException($"{folder} has level 0 at \"{path}\", which is not below it. Export it again."),
+            multiscale, attributes);
+    }
+
+    private static bool Subsequence(string part, string whole)
+    {
+        int at = -1;
+        return part.All(letter => (at = whole.IndexOf(letter, at + 1)) >= 0);
+    }
+}
