@@ -5,6 +5,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Leases blocks of the running slides, one slide after the other in turn.</summary>
 [Reentrant]
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed class DispatcherGrain : Grain, IDispatcherGrain
 {
     private const int MaxAttempts = 3;

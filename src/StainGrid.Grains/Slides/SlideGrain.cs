@@ -7,6 +7,7 @@ using StainGrid.Tiling;
 namespace StainGrid.Grains;
 
 /// <summary>Plans a slide, queues its blocks and tracks them until every chunk is written.</summary>
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed partial class SlideGrain(SlideImageCache images, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
 {
     private readonly CancellationTokenSource cancelled = new();

@@ -5,6 +5,7 @@ using StainGrid.Tiling;
 namespace StainGrid.Grains;
 
 /// <summary>Merges the maps of one band of a slide and writes its chunks.</summary>
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed class StitcherGrain : Grain, IStitcherGrain
 {
     private readonly Queue<StitchedChunk> unwritten = [];

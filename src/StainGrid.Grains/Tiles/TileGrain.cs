@@ -6,6 +6,7 @@ using StainGrid.Model;
 namespace StainGrid.Grains;
 
 /// <summary>Leases blocks for one device and carries each from its pixels to its stitchers.</summary>
+[DevicePinnedPlacement]
 public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache images, ILogger<TileGrain> logger) : Grain, ITileGrain, IDisposable
 {
     private const int Deliveries = 3;
