@@ -16,6 +16,7 @@ var root = new RootCommand(
     InfoCommand.Create(),
     ModelCommand.Create(),
     TrainCommand.Create(),
+    SiloCommand.Create(),
 };
 
 var parsed = root.Parse(args);
@@ -27,9 +28,10 @@ if (parsed.Errors.Count > 0)
     return ExitCodes.Usage;
 }
 
-// Ctrl-C cancels the slides in the works and lets them end in good order, however long the batch on the device takes.
+// Ctrl-C cancels the slides in the works and lets them end in good order, however long the batch on the device takes;
+// a silo finishes or returns its leases.
 return await parsed.InvokeAsync(new InvocationConfiguration
 {
-    ProcessTerminationTimeout = TimeSpan.FromMinutes(2),
+    ProcessTerminationTimeout = TimeSpan.FromMinutes(3),
     EnableDefaultExceptionHandler = false,
 });

@@ -1,10 +1,8 @@
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Orleans.Configuration;
 using StainGrid.Grains;
+using StainGrid.Imaging;
 
 namespace StainGrid.Silo;
 
@@ -21,27 +19,29 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <summary>Starts a silo on two free ports.</summary>
     /// <param name="devices">The devices to use.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
+    /// <param name="state">Where grains keep their state; in memory where null.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">A device is not here.</exception>
     public static async Task<EmbeddedSilo> StartAsync(
-        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, CancellationToken cancellationToken = default)
+        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(devices);
         foreach (string device in devices.Devices)
             DeviceExecutor.Parse(device);
-        var (siloPort, gatewayPort) = FreePorts();
-        var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Logging.SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
-            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(60));
+        var (siloPort, gatewayPort) = SiloHost.FreePorts();
 
         // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
-        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
-        builder.UseOrleans(silo => silo
-            .UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))
-            .Configure<SiloOptions>(options => options.SiloName = "embedded")
-            .AddStainGrid(devices));
+        var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60));
+        builder.UseOrleans(silo =>
+        {
+            silo.UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))
+                .UseInMemoryReminderService()
+                .AddStainGrid("embedded", devices);
+            if (state is null)
+                silo.AddMemoryGrainStorageAsDefault();
+            else
+                silo.AddBlobGrainStorageAsDefault(state);
+        });
         var host = builder.Build();
         await host.StartAsync(cancellationToken);
         return new EmbeddedSilo(host);
@@ -53,21 +53,5 @@ public sealed class EmbeddedSilo : IAsyncDisposable
         await host.StopAsync();
         if (host is IAsyncDisposable disposable)
             await disposable.DisposeAsync();
-    }
-
-    private static (int Silo, int Gateway) FreePorts()
-    {
-        using var first = new TcpListener(IPAddress.Loopback, 0);
-        using var second = new TcpListener(IPAddress.Loopback, 0);
-        first.Start();
-        second.Start();
-        return (((IPEndPoint)first.LocalEndpoint).Port, ((IPEndPoint)second.LocalEndpoint).Port);
-    }
-
-    private sealed class NoLifetime : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

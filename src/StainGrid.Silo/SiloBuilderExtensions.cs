@@ -1,6 +1,8 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using StainGrid.Contracts;
+using Orleans.Configuration;
+using Orleans.Placement;
+using Orleans.Runtime.MembershipService.SiloMetadata;
 using StainGrid.Grains;
 
 namespace StainGrid.Silo;
@@ -8,12 +10,24 @@ namespace StainGrid.Silo;
 /// <summary>Makes an Orleans silo one of StainGrid's.</summary>
 public static class SiloBuilderExtensions
 {
-    /// <summary>Adds the devices, the image cache, telemetry, and one tile grain for each device, which starts with the silo.</summary>
-    /// <param name="silo">The silo; its clustering is the caller's.</param>
+    /// <summary>Adds placement, the image cache and telemetry, and where the role has accelerators the devices and one tile
+    /// grain for each, which starts once the silo is active and stops before its grains are deactivated.</summary>
+    /// <param name="silo">The silo; its clustering, reminders and grain storage are the caller's.</param>
+    /// <param name="siloName">The silo's name, without '/'.</param>
     /// <param name="devices">The devices to use.</param>
-    public static ISiloBuilder AddStainGrid(this ISiloBuilder silo, DeviceOptions devices)
+    /// <param name="role">What the silo is for.</param>
+    public static ISiloBuilder AddStainGrid(this ISiloBuilder silo, string siloName, DeviceOptions devices, SiloRole role = SiloRole.All)
     {
         ArgumentNullException.ThrowIfNull(silo);
+        silo.Configure<SiloOptions>(options => options.SiloName = siloName);
+        silo.UseSiloMetadata(new Dictionary<string, string>
+        {
+            [SiloMetadataKeys.Silo] = siloName,
+            [SiloMetadataKeys.Cpu] = role is SiloRole.All or SiloRole.Cpu ? "true" : "false",
+            [SiloMetadataKeys.Accelerator] = role is SiloRole.All or SiloRole.Accelerator ? "true" : "false",
+        });
+        silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);
+        silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(_ => name => new DeviceExecutor(name));
@@ -23,13 +37,8 @@ public static class SiloBuilderExtensions
             .WithMetrics(metrics => metrics.AddMeter(Telemetry.MeterName, "Microsoft.Orleans"))
             .WithTracing(traces => traces.AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application"));
         silo.AddActivityPropagation();
-        silo.AddStartupTask(async (services, _) =>
-        {
-            string name = services.GetRequiredService<ILocalSiloDetails>().Name;
-            var grains = services.GetRequiredService<IGrainFactory>();
-            foreach (string device in services.GetRequiredService<DeviceExecutors>().Names)
-                await grains.GetGrain<ITileGrain>($"{name}/{device}").StartAsync();
-        });
+        if (role is SiloRole.All or SiloRole.Accelerator)
+            silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LocalDevices>();
         return silo;
     }
 }

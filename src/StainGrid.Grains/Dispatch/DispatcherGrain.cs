@@ -7,6 +7,7 @@ namespace StainGrid.Grains;
 /// <summary>Leases blocks to devices by a <see cref="BlockScheduler"/>, takes back those of silos that died, and wakes plates: as
 /// long as a device asks there is a dispatcher, so what was lost elsewhere goes on soon.</summary>
 [Reentrant]
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvider time, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);

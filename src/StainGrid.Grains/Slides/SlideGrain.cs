@@ -7,6 +7,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Plans a slide, queues its blocks and tracks them until every chunk is durable. What others lose of it (a dispatcher its
 /// queue, a stitcher its parts) is noticed by asking them now and then, and queued again.</summary>
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
 {
     private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);

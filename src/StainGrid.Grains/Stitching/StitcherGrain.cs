@@ -6,6 +6,7 @@ using StainGrid.Tiling;
 namespace StainGrid.Grains;
 
 /// <summary>Merges the maps of one band of a slide, writes its chunks and commits them.</summary>
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
 public sealed class StitcherGrain : Grain, IStitcherGrain
 {
     private readonly Guid incarnation = Guid.NewGuid();

@@ -7,10 +7,11 @@ using StainGrid.Tiling;
 namespace StainGrid.Grains;
 
 /// <summary>Leases blocks for one device and carries each from its pixels to its stitchers.</summary>
+[DevicePinnedPlacement]
 public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache images, ILocalSiloDetails silo, ILogger<TileGrain> logger)
     : Grain, ITileGrain, IDisposable
 {
-    private static readonly TimeSpan LeaseWait = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LeaseWait = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan RenewInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LostStitcherPatience = TimeSpan.FromMinutes(1);
     private const int WriteAttempts = 3;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Azure;
+using Azure.Core;
 using Azure.Storage.Blobs;
 using Azure.Storage.Blobs.Models;
 
@@ -8,6 +9,9 @@ namespace StainGrid.Imaging;
 /// <summary>Blobs in an Azure Blob container, below a prefix.</summary>
 public sealed class AzureBlobStore : IBlobStore
 {
+    /// <summary>The metadata of conditional writes: a number of its own for each, by which a writer knows its own blob.</summary>
+    private const string WriteId = "staingridwrite";
+
     private readonly BlobContainerClient _container;
     private readonly string _prefix;
 
@@ -30,6 +34,19 @@ public sealed class AzureBlobStore : IBlobStore
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    /// <summary>The SDK's retries, exponential from 0.2 s to 5 s, six of them, and 30 s for each answer.</summary>
+    public static BlobClientOptions ClientOptions() => new()
+    {
+        Retry =
+        {
+            Mode = RetryMode.Exponential,
+            MaxRetries = 6,
+            Delay = TimeSpan.FromSeconds(0.2),
+            MaxDelay = TimeSpan.FromSeconds(5),
+            NetworkTimeout = TimeSpan.FromSeconds(30),
+        },
+    };
 
     /// <inheritdoc/>
     public async Task<Blob?> ReadBlobAsync(string key, long maxBytes, CancellationToken cancellationToken = default)
@@ -125,14 +142,37 @@ public sealed class AzureBlobStore : IBlobStore
 
     private async Task<string> UploadAsync(string key, ReadOnlyMemory<byte> data, BlobRequestConditions? conditions, CancellationToken cancellationToken)
     {
+        string id = Guid.NewGuid().ToString("N");
         try
         {
-            var response = await Client(key).UploadAsync(BinaryData.FromBytes(data), new BlobUploadOptions { Conditions = conditions }, cancellationToken);
+            var options = new BlobUploadOptions { Conditions = conditions };
+            if (conditions is not null)
+                options.Metadata = new Dictionary<string, string> { [WriteId] = id };
+            var response = await Client(key).UploadAsync(BinaryData.FromBytes(data), options, cancellationToken);
             return response.Value.ETag.ToString();
         }
         catch (RequestFailedException exception) when (exception.Status is 409 or 412 && conditions is not null)
         {
-            throw BlobConflictException.For(Name, key, exception);
+            return await OwnWriteAsync(key, id, cancellationToken) ?? throw BlobConflictException.For(Name, key, exception);
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("write", key, exception);
+        }
+    }
+
+    /// <summary>The version of a blob where it is the write of that number: its answer was lost and the SDK's retry met it.
+    /// Equal bytes would not do: two writers of the same bytes must not both win.</summary>
+    private async Task<string?> OwnWriteAsync(string key, string id, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var properties = (await Client(key).GetPropertiesAsync(cancellationToken: cancellationToken)).Value;
+            return properties.Metadata.TryGetValue(WriteId, out string? found) && found == id ? properties.ETag.ToString() : null;
+        }
+        catch (RequestFailedException exception) when (exception.Status == 404)
+        {
+            return null;
         }
         catch (Exception exception) when (IsFailure(exception))
         {

@@ -34,7 +34,7 @@ public static class BlobStores
                     throw new BlobStoreException($"{uri} needs a connection string. Set {ConnectionStringVariable}.");
                 try
                 {
-                    return new AzureBlobStore(new BlobContainerClient(connection, address.Host), Uri.UnescapeDataString(address.AbsolutePath));
+                    return new AzureBlobStore(new BlobContainerClient(connection, address.Host, AzureBlobStore.ClientOptions()), Uri.UnescapeDataString(address.AbsolutePath));
                 }
                 catch (Exception exception) when (exception is FormatException or ArgumentException)
                 {
@@ -46,7 +46,7 @@ public static class BlobStores
                 if (parts[0].Length == 0)
                     throw new BlobStoreException($"{address.GetLeftPart(UriPartial.Path)} names no container. Give https://ACCOUNT/CONTAINER/PREFIX.");
                 var container = new UriBuilder(address) { Path = parts[0] }.Uri;
-                return new AzureBlobStore(new BlobContainerClient(container), parts.Length > 1 ? Uri.UnescapeDataString(parts[1]) : "");
+                return new AzureBlobStore(new BlobContainerClient(container, AzureBlobStore.ClientOptions()), parts.Length > 1 ? Uri.UnescapeDataString(parts[1]) : "");
             default:
                 throw new BlobStoreException($"Stores of kind {address.Scheme}:// are not known. Give a folder, azure://CONTAINER/PREFIX or https://..");
         }

@@ -1,0 +1,118 @@
+using System.CommandLine;
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using StainGrid.Client;
+using StainGrid.Grains;
+using StainGrid.Imaging;
+using StainGrid.Silo;
+
+namespace StainGrid.Cli;
+
+/// <summary>`staingrid silo`.</summary>
+internal static class SiloCommand
+{
+    public static Command Create()
+    {
+        var role = Setting("role", "all|cpu|accelerator", "What this silo does: cpu holds plates, slides and stitchers, accelerator predicts tiles on its devices, all (default) does both.");
+        var device = Setting("device", "cpu|cuda:N,..", "The devices, by commas. Default: cpu.");
+        var redis = Setting("redis", "HOST:PORT", "The Redis server by which the silos find each other. Run it with appendonly yes.");
+        var cluster = Setting("cluster", "ID", "The cluster's name: silos and clients that say the same are one. Default: staingrid.");
+        var state = Setting("state", "STORE", "Where grains keep their state, the same for all silos: a folder that all see, azure://CONTAINER or https://..");
+        var name = Setting("name", "NAME", "This silo's name, of its own in the cluster. Default: the machine's name and the process.");
+        var siloPort = Setting("silo-port", "P", "The port for other silos. Default: 0, a free one.");
+        var gatewayPort = Setting("gateway-port", "P", "The port for clients. Default: 0, a free one.");
+        var advertise = Setting("advertise", "IP", "The address at which others reach this silo. Default: 127.0.0.1, for this machine alone.");
+        var batch = Setting("batch", "TILES", "Tiles that a device computes at once, 1 to 256, the same for all silos. Default: 4.");
+        var leases = Setting("leases", "N", "Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16. Default: 3.");
+        var shutdown = Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
+        var verbose = new Option<bool>("--verbose") { Description = "Log what the silo does to the standard error." };
+        var command = new Command("silo",
+            """
+            Run one machine's part of a cluster until SIGTERM or Ctrl-C.
+
+            One machine, three terminals:
+              redis-server --appendonly yes
+              staingrid silo --role cpu --redis 127.0.0.1:6379 --state /tmp/state
+              staingrid silo --role accelerator --device cpu --redis 127.0.0.1:6379 --state /tmp/state
+            Several machines: give each --advertise with its own address, and a --state that all reach.
+
+            Prints "staingrid: silo NAME ready .." when it takes work; logs go to the standard error. At SIGTERM it
+            finishes or returns its blocks and ends with 0. Every option is also read from the environment, with _ for -:
+            STAINGRID_REDIS, STAINGRID_CLUSTER, STAINGRID_STATE, STAINGRID_ROLE, STAINGRID_DEVICE, STAINGRID_SILO_PORT ..
+            azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING.
+
+            Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable; 2 an option is wrong.
+            """);
+        foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, batch, leases, shutdown, verbose])
+            command.Options.Add(option);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            try
+            {
+                var defaults = new StainGridClusterOptions { Redis = "", StateStore = "" };
+                var options = defaults with
+                {
+                    Redis = Value(redis) ?? throw Missing(redis),
+                    StateStore = Value(state) ?? throw Missing(state),
+                    ClusterId = Value(cluster) ?? defaults.ClusterId,
+                    SiloName = Value(name) ?? defaults.SiloName,
+                    SiloPort = Number(siloPort, 0),
+                    GatewayPort = Number(gatewayPort, 0),
+                    AdvertisedAddress = Value(advertise) ?? defaults.AdvertisedAddress,
+                    Role = (Value(role) ?? "all") switch
+                    {
+                        "all" => SiloRole.All,
+                        "cpu" => SiloRole.Cpu,
+                        "accelerator" => SiloRole.Accelerator,
+                        var other => throw new ArgumentException($"--role '{other}' is none of all, cpu, accelerator."),
+                    },
+                    Devices = new DeviceOptions
+                    {
+                        Devices = (Value(device) ?? "cpu").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries),
+                        BatchSize = Number(batch, defaults.Devices.BatchSize),
+                        Leases = Number(leases, defaults.Devices.Leases),
+                    },
+                    ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),
+                };
+                await StainGridSilo.RunAsync(options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken);
+                return ExitCodes.Done;
+            }
+            catch (ArgumentException e)
+            {
+                Console.Error.WriteLine($"staingrid: {e.Message}");
+                return ExitCodes.Usage;
+            }
+            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+            {
+                return ExitCodes.Done;
+            }
+            catch (Exception e)
+            {
+                Console.Error.WriteLine(e is ClusterException or BlobStoreException
+                    ? $"staingrid: {e.Message}"
+                    : $"staingrid: the silo failed: {e.GetBaseException().Message.Split('\n')[0]} Say --verbose for more.");
+                return ExitCodes.Failed;
+            }
+
+            string? Value(Option<string?> option) => parsed.GetValue(option) ?? Environment.GetEnvironmentVariable(Variable(option));
+
+            int Number(Option<string?> option, int otherwise) => Value(option) is not { } text ? otherwise
+                : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
+                : throw new ArgumentException($"{option.Name} '{text}' is not a number.");
+        });
+        return command;
+    }
+
+    private static Option<string?> Setting(string name, string helpName, string description) =>
+        new("--" + name) { HelpName = helpName, Description = description };
+
+    private static string Variable(Option option) => "STAINGRID_" + option.Name.TrimStart('-').Replace('-', '_').ToUpperInvariant();
+
+    private static ArgumentException Missing(Option option) => new($"{option.Name} is missing. Give it, or set {Variable(option)}.");
+
+    private static void Ready(StainGridClusterOptions options, StainGridSilo silo)
+    {
+        string devices = options.Role == SiloRole.Cpu ? "none" : string.Join(',', options.Devices.Devices);
+        Console.Out.WriteLine($"staingrid: silo {options.SiloName} ready (role {options.Role.ToString().ToLowerInvariant()}, devices {devices}, silo address {silo.Address})");
+    }
+}

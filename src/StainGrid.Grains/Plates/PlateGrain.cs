@@ -1,0 +1,440 @@
+using Microsoft.Extensions.Logging;
+using Orleans.Storage;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+using StainGrid.Model;
+
+namespace StainGrid.Grains;
+
+/// <summary>Carries a plate from submission to its end, a window of fields at a time. Its record is durable; what is durable of a
+/// field is its output, so that a plate whose grain was lost goes on where it was.</summary>
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
+public sealed partial class PlateGrain(
+    [PersistentState("plate")] IPersistentState<PlateRecord> plate,
+    [PersistentState("layout")] IPersistentState<LayoutRecord> layout,
+    ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
+{
+    private const string Reminder = "wake";
+    private static readonly TimeSpan ReminderPeriod = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(10);
+
+    private readonly SemaphoreSlim saving = new(1);
+    private readonly CancellationTokenSource ended = new();
+    private readonly Dictionary<int, SlideStatus> running = [];
+    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long version;
+    private long tilesOfEndedFields;
+    private string? waiting;
+    private Task? run;
+
+    private string PlateId => this.GetPrimaryKeyString();
+
+    private PlateRecord Record => plate.State;
+
+    private IReadOnlyList<PlateField> Fields => layout.State.Layout?.Fields ?? [];
+
+    private bool IsFinal => Record.State is not (PlateState.New or PlateState.Running);
+
+    /// <inheritdoc/>
+    public override Task OnActivateAsync(CancellationToken cancellationToken) => WakeAsync();
+
+    /// <inheritdoc/>
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ended.CancelAsync();
+
+    /// <inheritdoc/>
+    public async Task SubmitAsync(PlateRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        var (found, hash) = await CheckAsync(request);
+        if (Record.Request is not null)
+        {
+            if (!Record.Request.SameAs(request))
+                throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.");
+            if (Record.ContentHash != hash)
+                throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
+            await WakeAsync();
+            return;
+        }
+
+        layout.State.Layout = found;
+        await layout.WriteStateAsync();
+        Record.Request = request;
+        Record.ContentHash = hash;
+        Record.Submitted = DateTimeOffset.UtcNow;
+        Record.Fields = [.. found.Fields.Select(field => field.Problem is null ? FieldState.Pending : FieldState.Failed)];
+        for (int i = 0; i < found.Fields.Count; i++)
+        {
+            if (found.Fields[i].Problem is { } problem)
+                Record.Reasons[i] = problem;
+        }
+
+        await RunToAsync(PlateState.Running);
+    }
+
+    /// <inheritdoc/>
+    public async Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
+    {
+        if (version == this.version && wait > TimeSpan.Zero && !IsFinal)
+            await Task.WhenAny(changed.Task, Task.Delay(wait));
+        int Count(FieldState state) => Record.Fields.Count(field => field == state);
+        return new PlateStatus
+        {
+            PlateId = PlateId,
+            State = Record.State,
+            Version = this.version,
+            Wells = Fields.Select(field => field.Well).Distinct().Count(),
+            Fields = Record.Fields.Length,
+            FieldsComplete = Count(FieldState.Complete),
+            FieldsFailed = Count(FieldState.Failed),
+            FieldsRunning = running.Count,
+            TilesDone = tilesOfEndedFields + running.Values.Sum(status => status.TilesDone),
+            BlocksRetried = Record.BlocksRetried,
+            SecondsWasted = Record.SecondsWasted,
+            Waiting = waiting,
+            Error = Record.Error,
+            Submitted = Record.Submitted,
+        };
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync() => Task.FromResult<IReadOnlyList<FieldStatus>>(
+        [.. Fields.Select((field, i) =>
+        {
+            var status = running.GetValueOrDefault(i);
+            return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields[i] : FieldState.Running,
+                Record.Reasons.GetValueOrDefault(i), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
+        })]);
+
+    /// <inheritdoc/>
+    public async Task CancelAsync()
+    {
+        if (Record.Request is null || IsFinal)
+            return;
+        for (int i = 0; i < Record.Fields.Length; i++)
+        {
+            if (Record.Fields[i] is FieldState.Pending or FieldState.Running)
+                Record.Fields[i] = FieldState.Cancelled;
+        }
+
+        // Durable first: a plate that is woken after a loss must not go on.
+        await EndAsync(PlateState.Cancelled);
+        foreach (int field in running.Keys.ToArray())
+            SlideOf(field).CancelAsync().Ignore();
+    }
+
+    /// <inheritdoc/>
+    public async Task<int> RetryAsync()
+    {
+        if (Record.Request is null || !IsFinal)
+            return 0;
+        int retried = 0;
+        for (int i = 0; i < Record.Fields.Length; i++)
+        {
+            if (Record.Fields[i] is FieldState.Failed or FieldState.Cancelled && Fields[i].Problem is null)
+            {
+                Record.Fields[i] = FieldState.Pending;
+                Record.Reasons.Remove(i);
+                Record.Trials.Remove(i);
+                retried++;
+            }
+        }
+
+        if (retried > 0)
+        {
+            Record.Generation++;
+            Record.Error = null;
+            await RunToAsync(PlateState.Running);
+        }
+
+        return retried;
+    }
+
+    /// <inheritdoc/>
+    public Task WakeAsync()
+    {
+        if (Record.State == PlateState.Running && run is null or { IsCompleted: true } && !ended.IsCancellationRequested)
+        {
+            DelayDeactivation(Timeout.InfiniteTimeSpan);
+            run = RunAsync();
+        }
+
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task ReceiveReminder(string reminderName, TickStatus status)
+    {
+        if (IsFinal)
+            await ForgetReminderAsync();
+        else
+            await WakeAsync();
+    }
+
+    /// <summary>At the end of the activation.</summary>
+    public void Dispose()
+    {
+        ended.Dispose();
+        saving.Dispose();
+    }
+
+    // All that can be known to be wrong before a field runs.
+    private async Task<(PlateLayout Layout, string ContentHash)> CheckAsync(PlateRequest request)
+    {
+        try
+        {
+            return await Task.Run(() =>
+            {
+                SlidePreparation.CheckModel(SlideRequestOf(request, []));
+                var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
+                return (found, found.ContentHash(ended.Token));
+            });
+        }
+        catch (Exception e) when (e is ImageException or ModelFileException or SlideException)
+        {
+            throw new PlateException(e.Message, e);
+        }
+    }
+
+    private async Task RunToAsync(PlateState state)
+    {
+        Record.State = state;
+        using (var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!))
+            await output.ClaimAsync(ended.Token);
+        await SaveAsync();
+        await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
+        await Index.SetAsync(Summary);
+        await WakeAsync();
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            // Fields that ran when this plate's grain was lost may have been what its silo was lost by.
+            foreach (int field in Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running).ToArray())
+                Lost(field, alone: Record.Fields.Count(state => state == FieldState.Running) == 1);
+            using var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
+            await output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
+            var tasks = new Dictionary<int, Task>();
+            while (Record.State == PlateState.Running)
+            {
+                var next = await NextAsync(tasks.Count);
+                if (next.Count == 0 && tasks.Count == 0)
+                    break;
+                foreach (int field in next)
+                    Record.Fields[field] = FieldState.Running;
+                if (next.Count > 0)
+                    await SaveAsync();
+                foreach (int field in next)
+                    tasks[field] = RunFieldAsync(field);
+                await Task.WhenAny([.. tasks.Values, Task.Delay(Beat, ended.Token)]);
+                int[] done = [.. tasks.Where(task => task.Value.IsCompleted).Select(task => task.Key)];
+                foreach (int field in done)
+                {
+                    await tasks[field];
+                    tasks.Remove(field);
+                }
+
+                if (done.Length > 0)
+                {
+                    await output.AddAsync(Complete(done), ended.Token);
+                    await SaveAsync();
+                }
+            }
+
+            await Task.WhenAll(tasks.Values);
+            if (Record.State != PlateState.Running)
+                return;
+            await output.CompleteAsync(Record, ended.Token);
+            int complete = Record.Fields.Count(state => state == FieldState.Complete);
+            Record.Error = complete > 0 ? null : $"No field of the plate could be stained. The first: {Record.Reasons.Values.FirstOrDefault()}";
+            await EndAsync(complete == 0 ? PlateState.Failed : complete == Record.Fields.Length ? PlateState.Complete : PlateState.CompleteWithFailures);
+        }
+        catch (Exception) when (ended.IsCancellationRequested)
+        {
+            // This grain is going; the plate is woken elsewhere.
+        }
+        catch (InconsistentStateException e)
+        {
+            // Another activation of this plate has written: it is the one that goes on.
+            LogRun(logger, e, PlateId);
+            DeactivateOnIdle();
+        }
+        catch (Exception e)
+        {
+            // The store fails, or a silo was lost at the wrong moment: the plate is woken again.
+            LogRun(logger, e, PlateId);
+            await Task.Delay(Beat);
+        }
+    }
+
+    // The fields to start now: as many in flight as keep all devices busy; suspects alone, when all others have ended.
+    private async Task<List<int>> NextAsync(int inFlight)
+    {
+        var pending = Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Pending).ToList();
+        if (pending.Count == 0 && inFlight == 0)
+            return [];
+        int devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
+        string? why = devices > 0 ? null : "No silo with a device is in the cluster. Start one: staingrid silo --role accelerator";
+        if (why != waiting)
+        {
+            waiting = why;
+            Change();
+        }
+
+        int window = Math.Clamp(4 * devices, 4, 256);
+        var innocent = pending.Where(i => Record.Trials.GetValueOrDefault(i)?.IsSuspect != true).Take(window - inFlight).ToList();
+        return innocent.Count > 0 || inFlight > 0 ? innocent : [.. pending.Take(1)];
+    }
+
+    private async Task RunFieldAsync(int field)
+    {
+        var slide = SlideOf(field);
+        var request = SlideRequestOf(Record.Request!, Fields[field].Files) with
+        {
+            Output = PlateOutput.FieldUri(Record.Request!.Output, Fields[field]),
+            PlateId = PlateId,
+            KeepComplete = true,
+        };
+        var status = new SlideStatus(SlideState.New, -1, 0, 0, 0, 0, null, null);
+        while (!status.IsFinal)
+        {
+            try
+            {
+                if (status.State == SlideState.New)
+                    await slide.StartAsync(request);
+                status = await slide.GetStatusAsync(status.Version, LongPoll).WaitAsync(ended.Token);
+                running[field] = status;
+                Change();
+            }
+            catch (SiloUnavailableException) when (Record.State == PlateState.Running)
+            {
+                running.Remove(field);
+                Lost(field, alone: running.Count == 0);
+                return;
+            }
+            catch (Exception e) when (e is OrleansException or TimeoutException && Record.State == PlateState.Running)
+            {
+                LogField(logger, e, PlateId, Fields[field].Path);
+                status = status with { State = SlideState.New, Version = -1 };
+                await Task.Delay(Beat, ended.Token);
+            }
+        }
+
+        running.Remove(field);
+        tilesOfEndedFields += status.TilesDone;
+        Record.BlocksRetried += status.Report?.BlocksRetried ?? 0;
+        Record.SecondsWasted += status.Report?.SecondsWasted ?? 0;
+        if (status.State == SlideState.Complete)
+            Record.Fields[field] = FieldState.Complete;
+        else if (Record.State == PlateState.Running)
+            await FailedAsync(field, status.Error ?? "the slide was cancelled");
+        Change();
+    }
+
+    private async Task FailedAsync(int field, string reason)
+    {
+        var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
+        Record.Trials[field] = trials = trials with { Failures = trials.Failures + 1 };
+        if (trials.Failures >= FieldTrials.Most)
+        {
+            Fail(field, reason);
+            return;
+        }
+
+        await Task.Delay(Beat * (1 << trials.Failures), ended.Token);
+        if (Record.Fields[field] == FieldState.Running)
+            Record.Fields[field] = FieldState.Pending;
+    }
+
+    private void Lost(int field, bool alone)
+    {
+        var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
+        Record.Trials[field] = trials = alone ? trials with { LossesAlone = trials.LossesAlone + 1 } : trials with { Losses = trials.Losses + 1 };
+        if (trials.LossesAlone >= FieldTrials.Most)
+            Fail(field, $"the silo was lost {trials.LossesAlone} times while this field ran alone. Look at the image; retry the field when the cause is known.");
+        else
+            Record.Fields[field] = FieldState.Pending;
+    }
+
+    private PlateField[] Complete(IEnumerable<int> fields) =>
+        [.. fields.Where(i => Record.Fields[i] == FieldState.Complete).Select(i => Fields[i])];
+
+    private void Fail(int field, string reason)
+    {
+        Record.Fields[field] = FieldState.Failed;
+        Record.Reasons[field] = $"{Fields[field].Well}/field {Fields[field].Field}: {reason}";
+    }
+
+    private async Task EndAsync(PlateState state)
+    {
+        Record.State = state;
+        await SaveAsync();
+        await Index.SetAsync(Summary);
+        await ForgetReminderAsync();
+        DelayDeactivation(TimeSpan.FromMinutes(10));
+    }
+
+    private async Task SaveAsync()
+    {
+        await saving.WaitAsync();
+        try
+        {
+            await plate.WriteStateAsync();
+        }
+        finally
+        {
+            saving.Release();
+        }
+
+        Change();
+    }
+
+    private async Task ForgetReminderAsync()
+    {
+        if (await this.GetReminder(Reminder) is { } reminder)
+            await this.UnregisterReminder(reminder);
+    }
+
+    private void Change()
+    {
+        version++;
+        var waiters = changed;
+        changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        waiters.SetResult();
+    }
+
+    private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
+
+    private PlateSummary Summary => new(PlateId, Record.Request!.Source, Record.Request.Output, Record.Submitted, Record.State);
+
+    // Every try of a field is a slide of its own; what is durable of them is the same output.
+    private ISlideGrain SlideOf(int field)
+    {
+        var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
+        return GrainFactory.GetGrain<ISlideGrain>($"{PlateId}/{Fields[field].Path}/{Record.Generation}.{trials.Failures}");
+    }
+
+    private static SlideRequest SlideRequestOf(PlateRequest request, IReadOnlyList<string> files) => new()
+    {
+        Files = files,
+        Model = request.Model,
+        Output = request.Output,
+        Labels = request.Labels,
+        Plane = request.Plane,
+        AllPlanes = request.AllPlanes,
+        Statistics = request.Statistics,
+        Stride = request.Stride,
+        Blend = request.Blend,
+        BlockSide = request.BlockSide,
+        BatchSize = request.BatchSize,
+        Weight = request.Weight,
+    };
+
+    [LoggerMessage(LogLevel.Warning, "Plate {PlateId} stops for a moment.")]
+    private static partial void LogRun(ILogger logger, Exception exception, string plateId);
+
+    [LoggerMessage(LogLevel.Warning, "Plate {PlateId}, field {Field}: its slide does not answer; asking again.")]
+    private static partial void LogField(ILogger logger, Exception exception, string plateId, string field);
+}

@@ -1,0 +1,149 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+using StainGrid.Tiling;
+
+namespace StainGrid.Grains;
+
+/// <summary>A plate's OME-Zarr HCS plate in its blob store: readable while it grows, since it lists only fields that are complete.</summary>
+public sealed class PlateOutput : IDisposable
+{
+    /// <summary>The blob that tells whose plate an output is.</summary>
+    public const string MarkerKey = "staingrid-plate.json";
+
+    /// <summary>The table of the fields' quality.</summary>
+    public const string TableName = "staingrid-fields";
+
+    private const int ReadersAtOnce = 8;
+
+    private readonly string plateId;
+    private readonly PlateLayout layout;
+    private readonly IBlobStore store;
+    private readonly HcsPlateWriter writer;
+
+    /// <summary>The output of a plate.</summary>
+    public PlateOutput(string plateId, PlateRequest request, PlateLayout layout)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(layout);
+        this.plateId = plateId;
+        this.layout = layout;
+        store = BlobStores.Open(request.Output);
+        writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, layout));
+    }
+
+    /// <summary>The store of a field's image: the plate's with the field's path.</summary>
+    public static string FieldUri(string output, PlateField field)
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        ArgumentNullException.ThrowIfNull(field);
+        if (!output.Contains('?', StringComparison.Ordinal))
+            return $"{output.TrimEnd('/')}/{field.Path}";
+        var uri = new UriBuilder(output);   // a signature in the query stays behind the path
+        uri.Path = $"{uri.Path.TrimEnd('/')}/{field.Path}";
+        return uri.Uri.AbsoluteUri;
+    }
+
+    /// <summary>Makes the output this plate's.</summary>
+    /// <exception cref="PlateException">It is another plate's, or holds what is not ours.</exception>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public async Task ClaimAsync(CancellationToken cancellationToken)
+    {
+        if (await store.ReadBlobAsync(MarkerKey, 1 << 20, cancellationToken) is { } marker)
+        {
+            string? owner = null;
+            try
+            {
+                owner = JsonNode.Parse(marker.Data.Span)?["plate"]?.GetValue<string>();
+            }
+            catch (Exception e) when (e is JsonException or InvalidOperationException)
+            {
+                // Not ours, then.
+            }
+
+            if (owner != plateId)
+                throw new PlateException($"{store.Name} holds the plate {owner ?? "of another program"}. Give {plateId} another output.");
+            return;
+        }
+
+        await foreach (string key in store.ListAsync("", cancellationToken))
+        {
+            if (!key.StartsWith(".staingrid", StringComparison.Ordinal))
+                throw new PlateException($"{store.Name} holds files that are not of a plate of StainGrid's ({key}). Give another output.");
+        }
+
+        await store.WriteIfAsync(MarkerKey, JsonSerializer.SerializeToUtf8Bytes(new JsonObject { ["plate"] = plateId }), null, cancellationToken);
+    }
+
+    /// <summary>Lists fields that are complete, beside those that were listed before.</summary>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public Task AddAsync(IReadOnlyCollection<PlateField> fields, CancellationToken cancellationToken) => writer.WriteAsync(fields, cancellationToken);
+
+    /// <summary>Writes the table of the fields' quality.</summary>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public async Task CompleteAsync(PlateRecord record, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(record);
+        var rows = new IReadOnlyList<QualityRow>[layout.Fields.Count];
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, rows.Length),
+            new ParallelOptions { MaxDegreeOfParallelism = ReadersAtOnce, CancellationToken = cancellationToken },
+            async (i, stop) => rows[i] = await QualityAsync(layout.Fields[i], record.Fields[i], record.Reasons.GetValueOrDefault(i), stop));
+        var table = rows.SelectMany(field => field).ToArray();
+        await store.WriteAsync($"{TableName}.csv", QualityTable.ToCsv(table), cancellationToken);
+        await store.WriteAsync($"{TableName}.parquet", await QualityTable.ToParquetAsync(table, cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => writer.Dispose();
+
+    private async Task<IReadOnlyList<QualityRow>> QualityAsync(PlateField field, FieldState state, string? reason, CancellationToken cancellationToken)
+    {
+        var row = new QualityRow { Well = field.Well, Field = field.Field, State = state.ToString().ToLowerInvariant(), Reason = reason };
+        if (state != FieldState.Complete)
+            return [row];
+        var reader = await OmeZarrReader.OpenAsync(store.Within(field.Path), cancellationToken);
+        var image = reader.Image;
+        var check = image.Attributes?["check"];
+        row = row with
+        {
+            Width = image.Width,
+            Height = image.Height,
+            Planes = (int?)image.Attributes?["source"]?["planes"] ?? 0,
+            SeamScore = (double?)check?["seam_score"],
+            MisweightedPixels = (long?)check?["pixels_misweighted"] ?? 0,
+            BlocksRetried = (long?)check?["blocks_retried"] ?? 0,
+        };
+
+        // Of the pyramid's last level, which is small and keeps means and large structures.
+        var rows = new List<QualityRow>();
+        var (width, height) = image.LevelSize(image.Levels - 1);
+        for (int channel = 0; channel < image.Channels.Count; channel++)
+        {
+            ushort[] pixels = await reader.ReadAsync(image.Levels - 1, channel, new Region(0, 0, width, height), cancellationToken);
+            Array.Sort(pixels);
+            rows.Add(row with
+            {
+                Channel = image.Channels[channel].Label,
+                Mean = pixels.Average(pixel => (double)pixel),
+                P1 = pixels[pixels.Length / 100],
+                P99 = pixels[pixels.Length - 1 - pixels.Length / 100],
+            });
+        }
+
+        return rows;
+    }
+
+    private static JsonObject Provenance(string plateId, PlateRequest request, PlateLayout layout) => new()
+    {
+        ["plate"] = plateId,
+        ["version"] = SlideOutput.Version,
+        ["model"] = Path.GetFileName(request.Model),
+        ["labels"] = new JsonArray([.. request.Labels.Select(label => JsonValue.Create(label))]),
+        ["stride"] = request.Stride,
+        ["blend"] = request.Blend.ToString().ToLowerInvariant(),
+        ["source"] = Path.GetFileName(request.Source.TrimEnd('/')),
+        ["content_sha256"] = layout.ContentHash(),
+    };
+}

@@ -1,0 +1,64 @@
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+
+namespace StainGrid.Grains;
+
+/// <summary>What is durable of a plate and changes while it runs; small, since it is written often.</summary>
+public sealed class PlateRecord
+{
+    /// <summary>What was asked for; null for an id that was not used.</summary>
+    public PlateRequest? Request { get; set; }
+
+    /// <summary>Which images the plate had when it was submitted.</summary>
+    public string ContentHash { get; set; } = "";
+
+    /// <summary>When that was.</summary>
+    public DateTimeOffset Submitted { get; set; }
+
+    /// <summary>Where the plate is on its way.</summary>
+    public PlateState State { get; set; }
+
+    /// <summary>Why it failed as a whole.</summary>
+    public string? Error { get; set; }
+
+    /// <summary>Where its fields are on theirs, in the order of the layout.</summary>
+    public FieldState[] Fields { get; set; } = [];
+
+    /// <summary>Why fields failed, by their index.</summary>
+    public Dictionary<int, string> Reasons { get; set; } = [];
+
+    /// <summary>How often a field failed or was lost, by its index.</summary>
+    public Dictionary<int, FieldTrials> Trials { get; set; } = [];
+
+    /// <summary>Raised by each retry that a person asked for.</summary>
+    public int Generation { get; set; }
+
+    /// <summary>Blocks computed again.</summary>
+    public int BlocksRetried { get; set; }
+
+    /// <summary>Device time spent in vain, seconds.</summary>
+    public double SecondsWasted { get; set; }
+}
+
+/// <summary>How often a field failed or was lost.</summary>
+/// <param name="Failures">It ended with an error, which names the field.</param>
+/// <param name="Losses">Its silo was lost while other fields ran there too: it may be innocent.</param>
+/// <param name="LossesAlone">Its silo was lost while no other field of the plate ran.</param>
+public sealed record FieldTrials(int Failures, int Losses, int LossesAlone)
+{
+    /// <summary>At so many failures, or losses alone, a field is given up.</summary>
+    public const int Most = 3;
+
+    /// <summary>At so many losses in company a field is suspected to bring its silo down, and runs alone from then on.</summary>
+    public const int SuspectLosses = 2;
+
+    /// <summary>Whether the field runs alone.</summary>
+    public bool IsSuspect => Losses >= SuspectLosses;
+}
+
+/// <summary>What is durable of a plate and never changes: its fields and their files.</summary>
+public sealed class LayoutRecord
+{
+    /// <summary>The layout, as JSON.</summary>
+    public PlateLayout? Layout { get; set; }
+}

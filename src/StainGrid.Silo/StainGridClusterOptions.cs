@@ -1,0 +1,79 @@
+using System.ComponentModel.DataAnnotations;
+using System.Net;
+using StainGrid.Grains;
+
+namespace StainGrid.Silo;
+
+/// <summary>A silo of a cluster: whom it joins, where it listens, what it is for.</summary>
+public sealed record StainGridClusterOptions : IValidatableObject
+{
+    /// <summary>The Redis server of membership and reminders, "host:port". It must keep its data (appendonly yes).</summary>
+    [Required, RegularExpression(@"[^\s:,/]+:\d{1,5}", ErrorMessage = "Redis must be HOST:PORT, as in 10.0.0.5:6379.")]
+    public required string Redis { get; init; }
+
+    /// <summary>The cluster: silos and clients that say the same name find each other.</summary>
+    [Required, RegularExpression("[A-Za-z0-9._-]{1,64}", ErrorMessage = "ClusterId must be 1 to 64 letters, digits, '.', '_' or '-'.")]
+    public string ClusterId { get; init; } = "staingrid";
+
+    /// <summary>The service whose reminders and state these are; outlives clusters.</summary>
+    [Required, RegularExpression("[A-Za-z0-9._-]{1,64}", ErrorMessage = "ServiceId must be 1 to 64 letters, digits, '.', '_' or '-'.")]
+    public string ServiceId { get; init; } = "staingrid";
+
+    /// <summary>The blob store of the grains' state, the same for all silos: a folder that all see, azure://CONTAINER or a URL.</summary>
+    [Required]
+    public required string StateStore { get; init; }
+
+    /// <summary>The silo's name, of its own in the cluster.</summary>
+    [Required, RegularExpression("[A-Za-z0-9._-]{1,64}", ErrorMessage = "SiloName must be 1 to 64 letters, digits, '.', '_' or '-'.")]
+    public string SiloName { get; init; } = $"{Environment.MachineName}-{Environment.ProcessId}";
+
+    /// <summary>The port for other silos; 0 for a free one.</summary>
+    [Range(0, 65535)]
+    public int SiloPort { get; init; }
+
+    /// <summary>The port for clients; 0 for a free one.</summary>
+    [Range(0, 65535)]
+    public int GatewayPort { get; init; }
+
+    /// <summary>The IP address at which others reach this silo; loopback reaches only this machine.</summary>
+    [Required]
+    public string AdvertisedAddress { get; init; } = "127.0.0.1";
+
+    /// <summary>What the silo is for.</summary>
+    [EnumDataType(typeof(SiloRole))]
+    public SiloRole Role { get; init; }
+
+    /// <summary>The devices; not used by <see cref="SiloRole.Cpu"/>.</summary>
+    [Required]
+    public DeviceOptions Devices { get; init; } = new();
+
+    /// <summary>How long a stop may take, more than the longest block, 1 s to 1 h. A pod's grace period must be longer.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!IPAddress.TryParse(AdvertisedAddress, out _))
+            yield return new ValidationResult($"AdvertisedAddress '{AdvertisedAddress}' is not an IP address. Say the one at which other silos reach this one.");
+        if (SiloPort != 0 && SiloPort == GatewayPort)
+            yield return new ValidationResult($"SiloPort and GatewayPort are both {SiloPort}. Give two ports.");
+        var errors = new List<ValidationResult>();
+        Validator.TryValidateObject(Devices, new ValidationContext(Devices), errors, validateAllProperties: true);
+        foreach (var error in errors)
+            yield return error;
+    }
+
+    /// <summary>Throws where an option is wrong, or a device is not here.</summary>
+    /// <exception cref="ArgumentException">What is wrong, in one line.</exception>
+    public void ThrowIfInvalid()
+    {
+        var errors = new List<ValidationResult>();
+        if (!Validator.TryValidateObject(this, new ValidationContext(this), errors, validateAllProperties: true))
+            throw new ArgumentException(string.Join(" ", errors.Select(error => error.ErrorMessage)));
+        if (Role == SiloRole.Cpu)
+            return;
+        foreach (string device in Devices.Devices)
+            DeviceExecutor.Parse(device);
+    }
+}

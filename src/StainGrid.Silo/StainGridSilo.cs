@@ -1,0 +1,109 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using StainGrid.Client;
+using StainGrid.Grains;
+using StainGrid.Imaging;
+
+namespace StainGrid.Silo;
+
+/// <summary>A silo of a cluster: membership and reminders in Redis, state in a blob store.</summary>
+public sealed class StainGridSilo : IAsyncDisposable
+{
+    private readonly IHost host;
+    private bool stopped;
+
+    private StainGridSilo(IHost host) => this.host = host;
+
+    /// <summary>A client of the cluster, inside the silo.</summary>
+    public IGrainFactory Grains => host.Services.GetRequiredService<IGrainFactory>();
+
+    /// <summary>"ip:port" for the other silos.</summary>
+    public string Address => host.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress.Endpoint.ToString();
+
+    /// <summary>Starts a silo; on return it takes work.</summary>
+    /// <param name="options">What to start.</param>
+    /// <param name="logLevel">What is logged to the standard error, at least.</param>
+    /// <param name="cancellationToken">Stops the start.</param>
+    /// <exception cref="ArgumentException">An option is wrong.</exception>
+    /// <exception cref="ClusterException">Redis is not reachable.</exception>
+    /// <exception cref="BlobStoreException">The state's store is not.</exception>
+    public static async Task<StainGridSilo> StartAsync(
+        StainGridClusterOptions options, LogLevel logLevel = LogLevel.Warning, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options.ThrowIfInvalid();
+        var state = BlobStores.Open(options.StateStore);
+        await state.ExistsAsync("staingrid", cancellationToken);
+        var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(10), cancellationToken);
+        var (freeSilo, freeGateway) = SiloHost.FreePorts();
+        var address = IPAddress.Parse(options.AdvertisedAddress);
+        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout);
+        builder.UseOrleans(silo => silo
+            .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
+            .ConfigureEndpoints(
+                address, options.SiloPort > 0 ? options.SiloPort : freeSilo, options.GatewayPort > 0 ? options.GatewayPort : freeGateway,
+                listenOnAnyHostAddress: !IPAddress.IsLoopback(address))
+            .UseRedisClustering(clustering => clustering.ConfigurationOptions = redis)
+            .UseRedisReminderService(reminders => reminders.ConfigurationOptions = redis)
+            .Configure<ClusterMembershipOptions>(membership =>
+            {
+                // A dead silo is known after about 6 s. Two votes, so that one silo with a bad network cannot evict the others;
+                // of three silos the two that are left give them, and of two Orleans takes the one vote there is.
+                membership.ProbeTimeout = TimeSpan.FromSeconds(2);
+                membership.NumMissedProbesLimit = 3;
+                membership.NumVotesForDeathDeclaration = 2;
+                membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+            })
+
+            // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
+            .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
+            .AddBlobGrainStorageAsDefault(state)
+            .AddStainGrid(options.SiloName, options.Devices, options.Role));
+        var started = new StainGridSilo(builder.Build());
+        try
+        {
+            await started.host.StartAsync(cancellationToken);
+            return started;
+        }
+        catch
+        {
+            started.stopped = true;
+            await started.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Runs a silo until it is told to stop, then stops it in good order.</summary>
+    /// <param name="options">What to run.</param>
+    /// <param name="ready">Told once the silo takes work.</param>
+    /// <param name="logLevel">What is logged to the standard error, at least.</param>
+    /// <param name="cancellationToken">Tells it to stop.</param>
+    /// <inheritdoc cref="StartAsync" path="/exception"/>
+    public static async Task RunAsync(
+        StainGridClusterOptions options, Action<StainGridSilo> ready, LogLevel logLevel = LogLevel.Warning, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(ready);
+        await using var silo = await StartAsync(options, logLevel, cancellationToken);
+        ready(silo);
+
+        // The host also ends by itself, where the cluster has declared the silo dead.
+        var lifetime = silo.host.Services.GetRequiredService<IHostApplicationLifetime>();
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, lifetime.ApplicationStopping);
+        await Task.Delay(Timeout.Infinite, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!stopped)
+        {
+            stopped = true;
+            await host.StopAsync();
+        }
+
+        await ((IAsyncDisposable)host).DisposeAsync();
+    }
+}

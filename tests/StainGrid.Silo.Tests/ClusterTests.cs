@@ -1,0 +1,80 @@
+using StainGrid.Client;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+using StainGrid.Model;
+using StainGrid.TestSupport;
+
+namespace StainGrid.Silo.Tests;
+
+public sealed class ClusterTests : IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    public void Dispose() => folder.Dispose();
+
+    [Fact]
+    public async Task Two_silo_processes_stain_a_slide_and_stop_in_good_order()
+    {
+        await using var redis = await RedisServer.StartAsync(Stop);
+        string[] common = ["--redis", redis.Address, "--cluster", "two", "--state", folder.File("state")];
+        await using var cpu = new SiloProcess([.. common, "--role", "cpu", "--name", "c"]);
+        Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", await cpu.ReadyAsync(Stop), StringComparison.Ordinal);
+        await using var accelerator = new SiloProcess([.. common, "--role", "accelerator", "--device", "cpu", "--name", "a", "--batch", "2"]);
+        Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", await accelerator.ReadyAsync(Stop), StringComparison.Ordinal);
+
+        string image = folder.File("slide.png");
+        PngWriter.WriteGrey16(image, [.. Enumerable.Range(0, 200 * 150).Select(i => (ushort)(i * 37))], 200, 150);
+        using (var model = StainModel.Create(
+            new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("FIRST", 0, 65_535, "FF0000")], seed: 3))
+        {
+            model.Save(folder.File("small.safetensors"));
+        }
+
+        await using (var cluster = await StainGridCluster.ConnectAsync(redis.Address, "two", cancellationToken: Stop))
+        {
+            var client = new StainGridClient(cluster.Grains);
+            string slide = await client.SubmitAsync(new SlideRequest
+            {
+                Files = [image],
+                Model = folder.File("small.safetensors"),
+                Output = folder.File("out.ome.zarr"),
+            });
+            SlideStatus? last = null;
+            await foreach (var status in client.WatchAsync(slide, Stop))
+                last = status;
+            Assert.Equal((SlideState.Complete, (string?)null), (last!.State, last.Error));
+        }
+
+        accelerator.Terminate();
+        Assert.Equal(0, await accelerator.ExitAsync(Stop));
+        Assert.DoesNotContain("did not stop in good order", accelerator.Errors, StringComparison.Ordinal);
+        cpu.Terminate();
+        Assert.Equal(0, await cpu.ExitAsync(Stop));
+    }
+
+    [Fact]
+    public async Task Redis_or_a_cluster_that_is_not_there_is_told_in_one_line()
+    {
+        await using var silo = new SiloProcess("--redis", "127.0.0.1:1", "--state", folder.File("state"));
+        Assert.Equal(1, await silo.ExitAsync(Stop));
+        Assert.Equal("staingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.", silo.Errors);
+        await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync("127.0.0.1:1", "c", timeout: TimeSpan.FromSeconds(2), cancellationToken: Stop));
+        await using var redis = await RedisServer.StartAsync(Stop);
+        var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(3), cancellationToken: Stop));
+        Assert.StartsWith("No silo of cluster 'none'", none.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--redis is missing. Give it, or set STAINGRID_REDIS.", "--state", "s")]
+    [InlineData("Redis must be HOST:PORT, as in 10.0.0.5:6379.", "--redis", "nowhere", "--state", "s")]
+    [InlineData("--role 'gpu' is none of all, cpu, accelerator.", "--redis", "h:1", "--state", "s", "--role", "gpu")]
+    [InlineData("'tpu' is not a device.", "--redis", "h:1", "--state", "s", "--device", "tpu")]
+    public async Task Wrong_options_end_with_2(string said, params string[] arguments)
+    {
+        await using var silo = new SiloProcess(arguments);
+        Assert.Equal(2, await silo.ExitAsync(Stop));
+        Assert.Contains(said, silo.Errors, StringComparison.Ordinal);
+    }
+}
