@@ -12,6 +12,7 @@ var root = new RootCommand(
     """)
 {
     StainCommand.Create(),
+    PlateCommand.Create(),
     DemoCommand.Create(),
     InfoCommand.Create(),
     ModelCommand.Create(),

@@ -21,7 +21,7 @@ public sealed class ClusterTests : IDisposable
         string[] common = ["--redis", redis.Address, "--cluster", "two", "--state", folder.File("state")];
         await using var cpu = new SiloProcess([.. common, "--role", "cpu", "--name", "c"]);
         Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", await cpu.ReadyAsync(Stop), StringComparison.Ordinal);
-        await using var accelerator = new SiloProcess([.. common, "--role", "accelerator", "--device", "cpu", "--name", "a", "--batch", "2"]);
+        await using var accelerator = new SiloProcess([.. common, "--role", "accelerator", "--device", "cpu", "--name", "a"]);
         Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", await accelerator.ReadyAsync(Stop), StringComparison.Ordinal);
 
         string image = folder.File("slide.png");

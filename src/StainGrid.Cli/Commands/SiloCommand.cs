@@ -22,7 +22,6 @@ internal static class SiloCommand
         var siloPort = Setting("silo-port", "P", "The port for other silos. Default: 0, a free one.");
         var gatewayPort = Setting("gateway-port", "P", "The port for clients. Default: 0, a free one.");
         var advertise = Setting("advertise", "IP", "The address at which others reach this silo. Default: 127.0.0.1, for this machine alone.");
-        var batch = Setting("batch", "TILES", "Tiles that a device computes at once, 1 to 256, the same for all silos. Default: 4.");
         var leases = Setting("leases", "N", "Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16. Default: 3.");
         var shutdown = Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
         var verbose = new Option<bool>("--verbose") { Description = "Log what the silo does to the standard error." };
@@ -43,7 +42,7 @@ internal static class SiloCommand
 
             Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable; 2 an option is wrong.
             """);
-        foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, batch, leases, shutdown, verbose])
+        foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, shutdown, verbose])
             command.Options.Add(option);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -69,7 +68,6 @@ internal static class SiloCommand
                     Devices = new DeviceOptions
                     {
                         Devices = (Value(device) ?? "cpu").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries),
-                        BatchSize = Number(batch, defaults.Devices.BatchSize),
                         Leases = Number(leases, defaults.Devices.Leases),
                     },
                     ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),

@@ -78,9 +78,10 @@ internal sealed class StainOptions
     /// <summary>The model that comes with the command.</summary>
     public static string DefaultModel { get; } = Path.Combine(AppContext.BaseDirectory, "models", "staingrid-neuron.safetensors");
 
-    public void AddTo(Command command)
+    /// <summary>Adds the options to a command, without those of <paramref name="except"/>.</summary>
+    public void AddTo(Command command, params Option[] except)
     {
-        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Stride, Blend, Device, BatchSize, BlockSide, Overwrite, Json, Verbose])
+        foreach (Option option in ((Option[])[Model, Labels, Plane, Statistics, Stride, Blend, Device, BatchSize, BlockSide, Overwrite, Json, Verbose]).Except(except))
             command.Options.Add(option);
         Stride.Validators.Add(result => Check(result.GetValue(Stride) is >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
             $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
@@ -119,7 +120,27 @@ internal sealed class StainOptions
             Blend = parsed.GetValue(Blend),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
-            Overwrite = parsed.GetValue(Overwrite),
+            Overwrite = parsed.GetResult(Overwrite) is not null && parsed.GetValue(Overwrite),
+        };
+    }
+
+    /// <summary>The request for a plate.</summary>
+    public PlateRequest PlateRequest(ParseResult parsed, string source, string output)
+    {
+        var slide = Request(parsed, [], output);
+        return new PlateRequest
+        {
+            Source = Path.GetFullPath(source),
+            Model = slide.Model,
+            Output = output,
+            Labels = slide.Labels,
+            Plane = slide.Plane,
+            AllPlanes = slide.AllPlanes,
+            Statistics = slide.Statistics,
+            Stride = slide.Stride,
+            Blend = slide.Blend,
+            BlockSide = slide.BlockSide,
+            BatchSize = slide.BatchSize,
         };
     }
 

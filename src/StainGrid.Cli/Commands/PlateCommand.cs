@@ -1,0 +1,306 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.Logging;
+using StainGrid.Client;
+using StainGrid.Contracts;
+using StainGrid.Grains;
+using StainGrid.Imaging;
+using StainGrid.Silo;
+
+namespace StainGrid.Cli;
+
+/// <summary>`staingrid plate`.</summary>
+internal static class PlateCommand
+{
+    private const string Sources =
+        """
+        SOURCE is an OME-Zarr HCS plate, a folder of images, or a manifest. How a folder's names tell well, field and plane is
+        tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them, or a regular expression with the
+        groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with well, field, plane, file.
+        """;
+
+    public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, or on a cluster (--redis).")
+    {
+        Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), List(),
+    };
+
+    private static Command Submit()
+    {
+        var source = Source();
+        var pattern = Pattern();
+        var output = new Option<string>("--output", "-o") { Description = "The plate's image: a folder, azure://CONTAINER/PREFIX or https://..", Required = true, HelpName = "STORE" };
+        var id = new Option<string?>("--id") { Description = "The plate's id; the same id and settings again is the same plate. Default: the output's name.", HelpName = "ID" };
+        var weight = new Option<int>("--weight") { Description = "The share of the devices against other plates, 1 to 100.", DefaultValueFactory = _ => 1, HelpName = "N" };
+        weight.Validators.Add(result =>
+        {
+            if (result.GetValue(weight) is < 1 or > 100)
+                result.AddError("--weight must be 1 to 100.");
+        });
+        var watch = new Option<bool>("--watch") { Description = "On a cluster: stay and show the progress." };
+        var cluster = new ClusterChoice();
+        var options = new StainOptions();
+        var command = new Command("submit",
+            $"""
+            Stain a plate. The result is one OME-Zarr HCS plate that can be opened while it grows, with a table of the fields'
+            quality (staingrid-fields.csv and .parquet).
+
+            {Sources}
+
+            Without --redis the plate runs here on an embedded silo until it ends. Ctrl-C stops it; the same command goes on
+            where it stopped. With --redis it is submitted to the cluster, which goes on by itself.
+            """)
+        {
+            source, output, pattern, id, weight, watch,
+        };
+        options.AddTo(command, options.Overwrite);
+        cluster.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        {
+            string store = FullStore(parsed.GetValue(output)!);
+            string plate = parsed.GetValue(id) ?? Path.GetFileName(new Uri(store.Contains("://", StringComparison.Ordinal) ? store : "file://" + store).AbsolutePath.TrimEnd('/'));
+            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, store) with { Pattern = parsed.GetValue(pattern), Weight = parsed.GetValue(weight) };
+            bool json = parsed.GetValue(options.Json);
+            if (cluster.IsGiven(parsed))
+            {
+                await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
+                var client = new StainGridClient(connection.Grains);
+                await client.SubmitPlateAsync(plate, request);
+                if (parsed.GetValue(watch))
+                    return await WatchAsync(client, plate, json, cancellationToken);
+                Print(await client.GetPlateAsync(plate), json);
+                return ExitCodes.Done;
+            }
+
+            return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request), plate, json, cancellationToken);
+        }));
+        return command;
+    }
+
+    private static Command Plan()
+    {
+        var source = Source();
+        var pattern = Pattern();
+        var options = new StainOptions();
+        var command = new Command("plan",
+            $"""
+            Say what a submission would do, before it: the fields found, tiles, output size, the time on this machine's device,
+            and what looks wrong (missing wells or planes, mixed sizes, empty or out-of-focus planes).
+
+            {Sources}
+            """)
+        {
+            source, pattern,
+        };
+        options.AddTo(command, options.Overwrite, options.Verbose);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        {
+            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, "") with { Pattern = parsed.GetValue(pattern) };
+            var plan = await PlatePlan.MakeAsync(request, parsed.GetValue(options.Device)!, cancellationToken);
+            InfoCommand.Print(plan, parsed.GetValue(options.Json));
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static Command Status()
+    {
+        var fields = new Option<bool>("--fields") { Description = "Also each field's state and reason." };
+        return OnCluster("status", "Say how far a plate is.", [fields], async (client, plate, parsed, json, _) =>
+        {
+            var status = await client.GetPlateAsync(plate);
+            Print(status, json);
+            foreach (var field in parsed.GetValue(fields) ? await client.GetFieldsAsync(plate) : [])
+                PrintField(field, json);
+            return status.State == PlateState.New ? ExitCodes.Failed : ExitCodes.Done;
+        });
+    }
+
+    private static Command Watch() => OnCluster("watch", "Show a plate's progress until it ends. Ctrl-C stops watching; the plate goes on.", [],
+        (client, plate, _, json, cancellationToken) => WatchAsync(client, plate, json, cancellationToken));
+
+    private static Command Cancel() => OnCluster("cancel", "Stop a plate. Fields that are complete stay.", [], async (client, plate, _, json, _) =>
+    {
+        await client.CancelPlateAsync(plate);
+        Print(await client.GetPlateAsync(plate), json);
+        return ExitCodes.Done;
+    });
+
+    private static Command Retry()
+    {
+        var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
+        var options = new StainOptions();
+        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, options.Device], async (client, plate, _, json, _) =>
+        {
+            int fields = await client.RetryPlateAsync(plate);
+            if (!json)
+                Console.Out.WriteLine($"{plate}: {fields} fields are stained again.");
+            Print(await client.GetPlateAsync(plate), json);
+            return ExitCodes.Done;
+        }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
+            ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
+            : await EmbeddedAsync(parsed, options, FullStore(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+    }
+
+    private static Command List()
+    {
+        var cluster = new ClusterChoice();
+        var json = new Option<bool>("--json") { Description = "Print one JSON object a plate." };
+        var command = new Command("list", "List the plates of a cluster, the newest first.") { json };
+        cluster.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        {
+            await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
+            foreach (var plate in await new StainGridClient(connection.Grains).ListPlatesAsync())
+            {
+                Console.Out.WriteLine(parsed.GetValue(json)
+                    ? new JsonObject { ["plate"] = plate.PlateId, ["state"] = Name(plate.State), ["submitted"] = plate.Submitted, ["source"] = plate.Source, ["output"] = plate.Output }.ToJsonString()
+                    : string.Create(CultureInfo.InvariantCulture, $"{plate.PlateId,-24} {Name(plate.State),-22} {plate.Submitted:u} {plate.Output}"));
+            }
+
+            return ExitCodes.Done;
+        }));
+        return command;
+    }
+
+    private static Command OnCluster(string name, string description, Option[] more,
+        Func<StainGridClient, string, ParseResult, bool, CancellationToken, Task<int>> act,
+        Func<string, ParseResult, bool, CancellationToken, Task<int>>? here = null)
+    {
+        var id = new Argument<string>("ID") { Description = "The plate's id." };
+        var json = new Option<bool>("--json") { Description = "Print JSON." };
+        var cluster = new ClusterChoice();
+        var command = new Command(name, description) { id, json };
+        foreach (var option in more)
+            command.Options.Add(option);
+        cluster.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        {
+            if (here is not null && !cluster.IsGiven(parsed))
+                return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
+            await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
+            return await act(new StainGridClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
+        }));
+        return command;
+    }
+
+    // The grains keep their state beside the plate, so that the same command goes on where this one stopped.
+    private static async Task<int> EmbeddedAsync(ParseResult parsed, StainOptions options, string output,
+        Func<StainGridClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
+    {
+        bool verbose = parsed.GetResult(options.Verbose) is not null && parsed.GetValue(options.Verbose);
+        await using var silo = await EmbeddedSilo.StartAsync(
+            new DeviceOptions { Devices = [parsed.GetValue(options.Device)!] },
+            verbose ? LogLevel.Information : LogLevel.None,
+            BlobStores.Open(output).Within(".staingrid/grains"),
+            cancellationToken);
+        var client = new StainGridClient(silo.Grains);
+        await start(client);
+        return await WatchAsync(client, plate, json, cancellationToken);
+    }
+
+    private static async Task<int> WatchAsync(StainGridClient client, string plate, bool json, CancellationToken cancellationToken)
+    {
+        PlateStatus? last = null;
+        try
+        {
+            using var progress = json ? null : new PlateProgress();
+            await foreach (var status in client.WatchPlateAsync(plate, cancellationToken))
+            {
+                progress?.Show(status);
+                last = status;
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            if (last is not null)
+                Print(last, json);
+            return ExitCodes.Interrupted;
+        }
+
+        Print(last!, json);
+        if (last!.FieldsFailed > 0)
+        {
+            foreach (var field in (await client.GetFieldsAsync(plate)).Where(field => field.State == FieldState.Failed))
+                PrintField(field, json);
+        }
+
+        return last.State == PlateState.Complete ? ExitCodes.Done : ExitCodes.Failed;
+    }
+
+    private static void Print(PlateStatus status, bool json)
+    {
+        if (json)
+        {
+            Console.Out.WriteLine(new JsonObject
+            {
+                ["plate"] = status.PlateId,
+                ["state"] = Name(status.State),
+                ["wells"] = status.Wells,
+                ["fields"] = status.Fields,
+                ["fields_complete"] = status.FieldsComplete,
+                ["fields_failed"] = status.FieldsFailed,
+                ["fields_running"] = status.FieldsRunning,
+                ["tiles"] = status.TilesDone,
+                ["blocks_retried"] = status.BlocksRetried,
+                ["seconds_wasted"] = Math.Round(status.SecondsWasted, 3),
+                ["waiting"] = status.Waiting,
+                ["error"] = status.Error,
+            }.ToJsonString());
+            return;
+        }
+
+        Console.Out.WriteLine(PlateProgress.Line(status));
+        if (status.Error is not null)
+            Console.Error.WriteLine(status.Error);
+    }
+
+    private static void PrintField(FieldStatus field, bool json)
+    {
+        if (json)
+        {
+            Console.Out.WriteLine(new JsonObject
+            {
+                ["well"] = field.Well,
+                ["field"] = field.Field,
+                ["path"] = field.Path,
+                ["state"] = field.State.ToString().ToLowerInvariant(),
+                ["reason"] = field.Reason,
+            }.ToJsonString());
+        }
+        else
+        {
+            Console.Out.WriteLine(field.Reason ?? $"{field.Well}/field {field.Field}: {field.State.ToString().ToLowerInvariant()}");
+        }
+    }
+
+    private static string Name(PlateState state) => PlateProgress.Name(state);
+
+    private static Argument<string> Source() => new("SOURCE") { Description = "The plate's images." };
+
+    private static Option<string?> Pattern() => new("--pattern")
+    {
+        Description = "How names tell well, field and plane: isl, phenix, imagexpress, cv8000, or a regular expression; #channel=N behind it chooses a channel.",
+        HelpName = "P",
+    };
+
+    private static string FullStore(string store) => store.Contains("://", StringComparison.Ordinal) ? store : Path.GetFullPath(store);
+
+    private static async Task<int> Guard(bool json, Func<Task<int>> act)
+    {
+        try
+        {
+            return await act();
+        }
+        catch (ArgumentException e)
+        {
+            Console.Error.WriteLine($"staingrid: {e.Message}");
+            return ExitCodes.Usage;
+        }
+        catch (Exception e) when (e is PlateException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or SlideException)
+        {
+            ResultReport.Failure("staingrid", e.Message, json);
+            return ExitCodes.Failed;
+        }
+    }
+}

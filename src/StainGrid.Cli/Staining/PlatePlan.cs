@@ -1,0 +1,71 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using StainGrid.Contracts;
+using StainGrid.Grains;
+using StainGrid.Imaging;
+using StainGrid.Model;
+using StainGrid.Tiling;
+
+namespace StainGrid.Cli;
+
+/// <summary>What a submission of a plate would do.</summary>
+internal static class PlatePlan
+{
+    private const int MaxListed = 20;
+
+    /// <exception cref="ImageException">The source is refused.</exception>
+    /// <exception cref="ModelFileException">The model is refused.</exception>
+    /// <exception cref="ArgumentException">The device is not here.</exception>
+    public static async Task<JsonObject> MakeAsync(PlateRequest request, string device, CancellationToken cancellationToken)
+    {
+        var layout = PlateDiscovery.Discover(request.Source, request.Pattern, cancellationToken);
+        var preflight = await PlatePreflight.RunAsync(layout, null, cancellationToken);
+        using var model = StainModel.Load(request.Model, DeviceExecutor.Parse(device));
+        int labels = request.Labels.Count > 0 ? request.Labels.Count : model.Metadata.Labels.Count;
+        long tiles = 0, pixels = 0;
+        foreach (var field in preflight.Fields.Where(field => field.Problem is null && field.Width > 0))
+        {
+            var plan = new TilingPlan(field.Width, field.Height, new TilingOptions(request.Stride, request.Blend, request.BlockSide));
+            tiles += plan.TileCount * (request.AllPlanes ? field.Planes : 1);
+            pixels += (long)field.Width * field.Height;
+        }
+
+        double seconds = tiles * SecondsPerTile(model, request, labels);
+        return new JsonObject
+        {
+            ["plate"] = layout.Name,
+            ["wells"] = layout.Fields.Select(field => field.Well).Distinct().Count(),
+            ["fields"] = layout.Fields.Count,
+            ["tiles"] = tiles,
+            ["output_bytes_at_most"] = pixels * labels * request.Statistics.Count * sizeof(ushort) * 4 / 3,
+            ["seconds_on_this_device"] = Math.Round(seconds),
+            ["shapes"] = List(preflight.Shapes.Select(shape => $"{shape.Shape}: {shape.Fields} fields")),
+            ["missing_wells"] = List(preflight.MissingWells),
+            ["problems"] = List(preflight.Fields.Where(field => field.Problem is not null).Select(field => $"{field.Field.Well}/field {field.Field.Field}: {field.Problem}")),
+            ["empty_planes"] = List(preflight.Fields.Where(field => field.EmptyPlanes.Count > 0).Select(field => $"{field.Field.Well}/field {field.Field.Field}: {string.Join(' ', field.EmptyPlanes)}")),
+            ["out_of_focus"] = List(preflight.Fields.Where(field => field.OutOfFocus).Select(field => $"{field.Field.Well}/field {field.Field.Field}")),
+            ["unmatched_images"] = layout.Unmatched.Count,
+            ["notes"] = List(layout.Notes),
+        };
+    }
+
+    // One batch to warm up, one to measure.
+    private static double SecondsPerTile(StainModel model, PlateRequest request, int labels)
+    {
+        var plan = new TilingPlan(Tile.Size + request.Stride * (request.BatchSize - 1), Tile.Size, new TilingOptions(request.Stride, request.Blend, TilingOptions.MaxBlockSide));
+        var options = new PredictionOptions([.. Enumerable.Range(0, labels)], Tiling.Statistics.Layers(request.Statistics), plan.FixedPointBits(1)) { BatchSize = request.BatchSize };
+        var predictor = new TilePredictor(model, options);
+        var block = plan.Block(0);
+        var window = new PlaneWindow(block.Input, new float[block.Input.Area]);
+        predictor.Predict(plan, block, [window]);
+        var clock = Stopwatch.StartNew();
+        predictor.Predict(plan, block, [window]);
+        return clock.Elapsed.TotalSeconds / block.TileCount;
+    }
+
+    private static JsonArray List(IEnumerable<string> items)
+    {
+        string[] all = [.. items.Distinct()];
+        return new JsonArray([.. all.Take(MaxListed).Select(item => JsonValue.Create(item)), .. all.Length > MaxListed ? [JsonValue.Create($"and {all.Length - MaxListed} more")] : (JsonNode[])[]]);
+    }
+}
