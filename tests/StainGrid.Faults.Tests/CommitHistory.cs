@@ -130,7 +130,7 @@ internal static partial class CommitHistory
             }
 
             // What the SDK sent again after a lost answer is one write.
-            var calls = writes.GroupBy(write => write.RequestId.Length > 0 ? (write.RequestId, write.Sha256, write.Delete) : ($"#{write.Started}", write.Sha256, write.Delete))
+            var calls = writes.GroupBy(write => write.RequestId.Length > 0 ? (write.RequestId, write.Sha256, write.Delete) : ($"#{write.Done}", write.Sha256, write.Delete))
                 .Select(call => (Started: call.Min(write => write.Started), Done: call.Max(write => write.Done), call.First().Sha256, call.First().Delete, Count: call.Count()))
                 .OrderBy(call => call.Done).ToList();
             Repeated += calls.Sum(call => call.Count - 1);
@@ -147,7 +147,7 @@ internal static partial class CommitHistory
             var last = calls[^1];
             if (last.Delete || last.Sha256 != committed.Commit.Sha256[channel])
                 Violations.Add($"{key}: what is stored ({(last.Delete ? "nothing" : last.Sha256)}) is not what was committed ({committed.Commit.Sha256[channel]}).");
-            if (!calls.Any(call => !call.Delete && call.Done < committed.Done && call.Sha256 == committed.Commit.Sha256[channel]))
+            if (!writes.Any(write => !write.Delete && write.Done < committed.Done && write.Sha256 == committed.Commit.Sha256[channel]))
                 Violations.Add($"{key}: the committed bytes were not in the store when the commit was accepted.");
             _written.Add(($"{match.Groups["field"].Value}/{match.Groups["y"].Value}/{match.Groups["x"].Value}", channel));
         }
