@@ -1,0 +1,136 @@
+using Azure.Storage.Blobs;
+using StainGrid.Imaging;
+using StainGrid.TestSupport;
+
+namespace StainGrid.Faults.Tests;
+
+/// <summary>What the harness needs of a Redis server (tests/Shared/RedisServer.cs).</summary>
+/// <param name="Address">HOST:PORT.</param>
+/// <param name="StopAsync">Stops it, keeping its data.</param>
+/// <param name="StartAsync">Starts it again on the same port.</param>
+/// <param name="DisposeAsync">Ends it.</param>
+internal sealed record RedisHandle(string Address, Func<Task> StopAsync, Func<CancellationToken, Task> StartAsync, Func<ValueTask> DisposeAsync);
+
+/// <summary>A cluster of real processes: Redis, Azurite behind the faulty proxy, and silos.</summary>
+internal sealed class ClusterFixture : IAsyncDisposable
+{
+    private const string Container = "plates";
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<string, SiloProcess> _silos = [];
+    private readonly RedisHandle _redis;
+    private readonly AzuriteServer _azurite;
+
+    private ClusterFixture(RedisHandle redis, AzuriteServer azurite, BlobFaultProxy proxy, string cluster)
+    {
+        _redis = redis;
+        _azurite = azurite;
+        Proxy = proxy;
+        Cluster = cluster;
+    }
+
+    public BlobFaultProxy Proxy { get; }
+
+    public string Cluster { get; }
+
+    public IReadOnlyDictionary<string, SiloProcess> Silos => _silos;
+
+    /// <summary>What a command of this cluster needs in its environment.</summary>
+    public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string>
+    {
+        ["STAINGRID_REDIS"] = _redis.Address,
+        ["STAINGRID_CLUSTER"] = Cluster,
+        ["STAINGRID_STATE"] = $"azure://{Container}/state",
+        [BlobStores.ConnectionStringVariable] = Proxy.ConnectionString,
+    };
+
+    /// <summary>Starts the servers, without silos. The fixture ends the Redis server too.</summary>
+    public static async Task<ClusterFixture> StartAsync(RedisHandle redis, int seed, CancellationToken cancellationToken)
+    {
+        AzuriteServer? azurite = null;
+        BlobFaultProxy? proxy = null;
+        try
+        {
+            azurite = await AzuriteServer.StartAsync(cancellationToken);
+            proxy = await BlobFaultProxy.StartAsync(azurite.ConnectionString, seed, cancellationToken);
+            await new BlobContainerClient(azurite.ConnectionString, Container).CreateAsync(cancellationToken: cancellationToken);
+            return new ClusterFixture(redis, azurite, proxy, $"faults-{Guid.NewGuid():n}");
+        }
+        catch
+        {
+            if (proxy is not null)
+                await proxy.DisposeAsync();
+            if (azurite is not null)
+                await azurite.DisposeAsync();
+            await redis.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>The address of a plate's output.</summary>
+    public static string Output(string plate) => $"azure://{Container}/{plate}";
+
+    /// <summary>A plate's output, read without the proxy.</summary>
+    public IBlobStore Store(string plate) => new AzureBlobStore(new BlobContainerClient(_azurite.ConnectionString, Container), plate);
+
+    /// <summary>Starts a silo and waits until it is ready.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="role">all, cpu or accelerator.</param>
+    /// <param name="cancellationToken">Stops the start.</param>
+    public async Task<SiloProcess> AddAsync(string name, string role, CancellationToken cancellationToken)
+    {
+        string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0", "--batch", "2"];
+        return _silos[name] = await SiloProcess.StartAsync(name, arguments, Environment, _folder.Path, cancellationToken);
+    }
+
+    /// <summary>Makes one fault of a plan and mends it again.</summary>
+    public async Task MakeAsync(FaultEvent fault, CancellationToken cancellationToken)
+    {
+        switch (fault.Fault)
+        {
+            case SiloFault.RestartRedis:
+                await _redis.StopAsync();
+                await Task.Delay(fault.For, cancellationToken);
+                await _redis.StartAsync(cancellationToken);
+                return;
+            case SiloFault.Pause:
+                await _silos[fault.Silo].PauseAsync();
+                await Task.Delay(fault.For, cancellationToken);
+                await _silos[fault.Silo].ResumeAsync();
+                return;
+            case SiloFault.Kill:
+                await _silos[fault.Silo].KillAsync();
+                break;
+            case SiloFault.CrashNative:
+                await _silos[fault.Silo].CrashNativeAsync();
+                break;
+            case SiloFault.GracefulStop:
+                int exit = await _silos[fault.Silo].StopAsync(TimeSpan.FromSeconds(60));
+                if (exit != 0)
+                    throw new InvalidOperationException($"{fault.Silo} ended with {exit} after SIGTERM; its log is {_silos[fault.Silo].Log}.");
+                break;
+        }
+
+        await Task.Delay(fault.For, cancellationToken);
+        await _silos[fault.Silo].RestartAsync(cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        // The logs outlive a test that failed.
+        if (TestContext.Current.TestState?.Result == TestResult.Failed && System.Environment.GetEnvironmentVariable("STAINGRID_FAULT_LOGS") is { Length: > 0 } kept)
+        {
+            Directory.CreateDirectory(kept);
+            foreach (string log in Directory.GetFiles(_folder.Path, "*.log"))
+                File.Copy(log, Path.Combine(kept, $"{Cluster}-{Path.GetFileName(log)}"), overwrite: true);
+        }
+
+        foreach (var silo in _silos.Values)
+            await silo.DisposeAsync();
+        await Proxy.DisposeAsync();
+        await _azurite.DisposeAsync();
+        await _redis.DisposeAsync();
+        _folder.Dispose();
+    }
+}
