@@ -14,7 +14,9 @@ internal static class SiloHost
     public static HostApplicationBuilder CreateBuilder(LogLevel logLevel, TimeSpan shutdownTimeout)
     {
         var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Logging.SetMinimumLevel(logLevel).AddSimpleConsole(console => console.SingleLine = true);
+        builder.Logging.SetMinimumLevel(logLevel)
+            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)   // warns at every start that its first check never ended
+            .AddSimpleConsole(console => console.SingleLine = true);
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = shutdownTimeout);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
