@@ -10,6 +10,7 @@ public sealed class StainGridClient(IGrainFactory grains)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan LongestSubmission = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan GiveUp = TimeSpan.FromMinutes(2);
 
     /// <summary>Submits a slide.</summary>
@@ -47,7 +48,15 @@ public sealed class StainGridClient(IGrainFactory grains)
     /// <param name="plateId">The plate's id.</param>
     /// <param name="request">What to stain and how.</param>
     /// <exception cref="PlateException">The request cannot be done, or the id was used with another.</exception>
-    public Task SubmitPlateAsync(string plateId, PlateRequest request) => Plate(plateId).SubmitAsync(request);
+    /// <param name="cancellationToken">Stops waiting; the plate may be submitted all the same.</param>
+    public Task SubmitPlateAsync(string plateId, PlateRequest request, CancellationToken cancellationToken = default) => PersistAsync(
+        async () =>
+        {
+            await Plate(plateId).SubmitAsync(request);
+            return true;
+        },
+        cancellationToken,
+        LongestSubmission);
 
     /// <summary>The plate's status now.</summary>
     public Task<PlateStatus> GetPlateAsync(string plateId) => PersistAsync(() => Plate(plateId).GetStatusAsync(), CancellationToken.None);
@@ -72,7 +81,13 @@ public sealed class StainGridClient(IGrainFactory grains)
     public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync(string plateId) => PersistAsync(() => Plate(plateId).GetFieldsAsync(), CancellationToken.None);
 
     /// <summary>Cancels a plate; fields that are complete stay.</summary>
-    public Task CancelPlateAsync(string plateId) => Plate(plateId).CancelAsync();
+    public Task CancelPlateAsync(string plateId) => PersistAsync(
+        async () =>
+        {
+            await Plate(plateId).CancelAsync();
+            return true;
+        },
+        CancellationToken.None);
 
     /// <summary>Stains a plate's failed and cancelled fields again.</summary>
     /// <returns>How many fields.</returns>
@@ -84,13 +99,13 @@ public sealed class StainGridClient(IGrainFactory grains)
     private IPlateGrain Plate(string plateId) => grains.GetGrain<IPlateGrain>(plateId);
 
     // Questions may be asked again: a silo that was lost answers from another, once the loss is known.
-    private static async Task<T> PersistAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
+    private static async Task<T> PersistAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken, TimeSpan? patience = null)
     {
         for (long started = Environment.TickCount64; ;)
         {
             try
             {
-                return await ask().WaitAsync(Patience, cancellationToken);
+                return await ask().WaitAsync(patience ?? Patience, cancellationToken);
             }
             catch (Exception e) when (e is OrleansException or TimeoutException or ConnectionFailedException && Environment.TickCount64 - started < GiveUp.TotalMilliseconds)
             {

@@ -23,10 +23,10 @@ internal sealed partial class LocalDevices(
 
     public void Dispose() => stopped.Dispose();
 
-    private async Task StartAsync(CancellationToken cancellationToken)
+    private Task StartAsync(CancellationToken cancellationToken)
     {
-        await Task.WhenAll(Tiles.Select(tile => tile.StartAsync()));
         keeping = Task.Run(KeepAsync, CancellationToken.None);
+        return Task.CompletedTask;
     }
 
     private async Task KeepAsync()
@@ -34,17 +34,18 @@ internal sealed partial class LocalDevices(
         using var timer = new PeriodicTimer(Interval);
         try
         {
-            while (await timer.WaitForNextTickAsync(stopped.Token))
+            do
             {
                 try
                 {
                     await Task.WhenAll(Tiles.Select(tile => tile.StartAsync())).WaitAsync(stopped.Token);
                 }
-                catch (Exception e) when (e is OrleansException or TimeoutException)
+                catch (Exception e) when (!stopped.IsCancellationRequested)
                 {
                     LogKeeping(logger, e, silo.Name);
                 }
             }
+            while (await timer.WaitForNextTickAsync(stopped.Token));
         }
         catch (OperationCanceledException)
         {

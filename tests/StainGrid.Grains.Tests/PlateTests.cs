@@ -56,8 +56,8 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
     {
         string source = Plate("D01");
         var request = Request(source);
-        await slides.Client.SubmitPlateAsync("same", request);
-        await slides.Client.SubmitPlateAsync("same", request with { Labels = [] });
+        await slides.Client.SubmitPlateAsync("same", request, Stop);
+        await slides.Client.SubmitPlateAsync("same", request with { Labels = [] }, Stop);
         await RefusedAsync("same", request with { Labels = ["FIRST"] }, "other settings");
         await RefusedAsync("another", request, "holds the plate same");
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "same")).State);
@@ -81,7 +81,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
     public async Task A_cancelled_plate_stops_keeps_what_is_complete_and_can_be_retried()
     {
         var request = Request(Plate([.. Enumerable.Range(1, 8).Select(column => $"F{column:00}")]));
-        await slides.Client.SubmitPlateAsync("cancelled", request);
+        await slides.Client.SubmitPlateAsync("cancelled", request, Stop);
         await foreach (var status in slides.Client.WatchPlateAsync("cancelled", Stop))
         {
             if (status.FieldsComplete > 0)
@@ -104,7 +104,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         await using (var first = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, cancellationToken: Stop))
         {
             var client = new StainGridClient(first.Grains);
-            await client.SubmitPlateAsync("long", request);
+            await client.SubmitPlateAsync("long", request, Stop);
             await foreach (var status in client.WatchPlateAsync("long", Stop))
             {
                 if (status.FieldsComplete >= 2)
@@ -125,7 +125,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
 
     private async Task RefusedAsync(string plate, PlateRequest request, string why)
     {
-        var e = await Assert.ThrowsAsync<PlateException>(() => slides.Client.SubmitPlateAsync(plate, request));
+        var e = await Assert.ThrowsAsync<PlateException>(() => slides.Client.SubmitPlateAsync(plate, request, Stop));
         Assert.Contains(why, e.Message, StringComparison.OrdinalIgnoreCase);
         Assert.DoesNotContain('\n', e.Message);
     }
@@ -150,7 +150,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
 
     private static async Task<PlateStatus> RunAsync(StainGridClient client, string plate, PlateRequest request)
     {
-        await client.SubmitPlateAsync(plate, request);
+        await client.SubmitPlateAsync(plate, request, Stop);
         return await WatchAsync(client, plate);
     }
 

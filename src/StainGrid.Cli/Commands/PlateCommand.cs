@@ -65,14 +65,14 @@ internal static class PlateCommand
             {
                 await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
                 var client = new StainGridClient(connection.Grains);
-                await client.SubmitPlateAsync(plate, request);
+                await client.SubmitPlateAsync(plate, request, cancellationToken);
                 if (parsed.GetValue(watch))
                     return await WatchAsync(client, plate, json, cancellationToken);
                 Print(await client.GetPlateAsync(plate), json);
                 return ExitCodes.Done;
             }
 
-            return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request), plate, json, cancellationToken);
+            return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
         }));
         return command;
     }
@@ -300,6 +300,11 @@ internal static class PlateCommand
         catch (Exception e) when (e is PlateException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or SlideException)
         {
             ResultReport.Failure("staingrid", e.Message, json);
+            return ExitCodes.Failed;
+        }
+        catch (Exception e) when (e is OrleansException or TimeoutException)
+        {
+            ResultReport.Failure("staingrid", $"The cluster does not answer ({e.Message.Split('\n')[0]}). Ask again.", json);
             return ExitCodes.Failed;
         }
     }

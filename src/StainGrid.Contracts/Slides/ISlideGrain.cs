@@ -31,9 +31,9 @@ public interface ISlideGrain : IGrainWithStringKey
     [Alias("delivered"), AlwaysInterleave]
     Task ReportDeliveryAsync(long epoch, int block, IReadOnlyDictionary<int, Guid> receipts);
 
-    /// <summary>From a stitcher: a chunk is durable.</summary>
+    /// <summary>From a stitcher: a chunk of this plan is durable.</summary>
     [Alias("chunk"), AlwaysInterleave, OneWay]
-    Task ReportChunkAsync(CommittedChunk chunk);
+    Task ReportChunkAsync(string planHash, CommittedChunk chunk);
 
     /// <summary>From the dispatcher: blocks are to be computed again.</summary>
     /// <param name="blocks">How many.</param>

@@ -50,6 +50,9 @@ public sealed record SlideRequest
     /// <summary>The plate that the slide is a field of; null for a slide alone.</summary>
     [Id(13)] public string? PlateId { get; init; }
 
+    /// <summary>SHA-256 that the model file must have; null for any.</summary>
+    [Id(15)] public string? ModelSha256 { get; init; }
+
     /// <summary>The plate's share of the devices against others', 1 to 100.</summary>
     [Id(14)] public int Weight { get; init; } = 1;
 }

@@ -29,9 +29,10 @@ public interface IStitcherGrain : IGrainWithStringKey
 
 /// <summary>What a stitcher holds.</summary>
 /// <param name="Incarnation">Another one after the stitcher was lost with the parts that it held.</param>
+/// <param name="PlanHash">The plan that it works for; null where it holds nothing.</param>
 /// <param name="Committed">The chunks of its band that it knows to be durable.</param>
 [GenerateSerializer, Immutable, Alias("staingrid.stitcher-status")]
-public sealed record StitcherStatus([property: Id(0)] Guid Incarnation, [property: Id(1)] IReadOnlyList<CommittedChunk> Committed);
+public sealed record StitcherStatus([property: Id(0)] Guid Incarnation, [property: Id(1)] string? PlanHash, [property: Id(2)] IReadOnlyList<CommittedChunk> Committed);
 
 /// <summary>A chunk that is durable.</summary>
 /// <param name="Row">Its row, which is its band.</param>

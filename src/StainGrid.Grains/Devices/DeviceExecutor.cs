@@ -14,7 +14,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
 
     private readonly BlockingCollection<Action> work = [];
     private readonly LinkedList<StainModel> models = [];
-    private readonly Dictionary<string, (string SlideId, TilePredictor Predictor)> predictors = [];
+    private readonly Dictionary<string, (string Plan, TilePredictor Predictor)> predictors = [];
     private readonly Device device;
     private readonly Thread thread;
 
@@ -102,14 +102,14 @@ public sealed class DeviceExecutor : IDeviceExecutor
     // The predictor of a slide, kept as long as its model is.
     private TilePredictor PredictorOf(SlideJob job)
     {
-        if (predictors.TryGetValue(job.ModelSha256, out var known) && known.SlideId == job.SlideId)
+        if (predictors.TryGetValue(job.ModelSha256, out var known) && known.Plan == job.PlanHash)
             return known.Predictor;
         var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), job.Plan().FixedPointBits(job.Planes.Count))
         {
             BatchSize = job.BatchSize,
         };
         var predictor = new TilePredictor(ModelOf(job), options);
-        predictors[job.ModelSha256] = (job.SlideId, predictor);
+        predictors[job.ModelSha256] = (job.PlanHash, predictor);
         return predictor;
     }
 

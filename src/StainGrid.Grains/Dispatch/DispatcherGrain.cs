@@ -15,6 +15,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
 
     private readonly BlockScheduler scheduler = new();
     private readonly Dictionary<string, SlideJob> jobs = [];
+    private readonly Dictionary<string, BlockFailure> quarantined = [];
 
     // A lease of a dispatcher that was lost must not be taken for one of this: numbers start at random.
     private readonly long firstLease = Random.Shared.NextInt64(1L << 32) << 30;
@@ -37,6 +38,8 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
         if (scheduler.Enqueue(job.SlideId, job.PlateId, job.Weight, job.Epoch, blocks))
         {
             jobs[job.SlideId] = job;
+            if (quarantined.TryGetValue(job.SlideId, out var failure))
+                Quarantine(failure);
             Wake();
         }
 
@@ -82,6 +85,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
     {
         scheduler.Remove(slideId);
         jobs.Remove(slideId);
+        quarantined.Remove(slideId);
         return Task.CompletedTask;
     }
 
@@ -121,11 +125,18 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
             var slide = GrainFactory.GetGrain<ISlideGrain>(failure.SlideId);
             slide.ReportRetryAsync(failure.Quarantined ? 0 : 1, failure.Wasted.TotalSeconds).Ignore();
             if (failure.Quarantined)
-                slide.FailAsync(failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its device: {failure.Reason}").Ignore();
+            {
+                quarantined[failure.SlideId] = failure;
+                Quarantine(failure);
+            }
         }
 
         Wake();
     }
+
+    // Told again whenever the slide asks for the block again: a message may be lost.
+    private void Quarantine(BlockFailure failure) => GrainFactory.GetGrain<ISlideGrain>(failure.SlideId).FailAsync(
+        failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its silo: {failure.Reason}").Ignore();
 
     private void Wake()
     {

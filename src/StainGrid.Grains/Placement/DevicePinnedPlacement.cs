@@ -25,12 +25,11 @@ public sealed class DevicePinnedDirector(ISiloMetadataCache cache) : IPlacementD
     {
         ArgumentNullException.ThrowIfNull(context);
         string name = target.GrainIdentity.Key.ToString()!.Split('/', 2)[0];
-        foreach (var silo in context.GetCompatibleSilos(target))
-        {
-            if (cache.GetSiloMetadata(silo).Metadata.TryGetValue(SiloMetadataKeys.Silo, out string? value) && value == name)
-                return Task.FromResult(silo);
-        }
 
-        throw new OrleansException($"{target.GrainIdentity} belongs to a device of silo '{name}', which is not in the cluster. Start that silo again.");
+        // The newest: one of the same name that died may not be known to be dead yet.
+        var silo = context.GetCompatibleSilos(target)
+            .Where(silo => cache.GetSiloMetadata(silo).Metadata.TryGetValue(SiloMetadataKeys.Silo, out string? value) && value == name)
+            .MaxBy(silo => silo.Generation);
+        return silo is not null ? Task.FromResult(silo) : throw new OrleansException($"{target.GrainIdentity} belongs to a device of silo '{name}', which is not in the cluster. Start that silo again.");
     }
 }

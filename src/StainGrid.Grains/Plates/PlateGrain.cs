@@ -21,10 +21,13 @@ public sealed partial class PlateGrain(
 
     private readonly SemaphoreSlim saving = new(1);
     private readonly CancellationTokenSource ended = new();
+    private readonly Dictionary<int, Task> tasks = [];
     private readonly Dictionary<int, SlideStatus> running = [];
     private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long version;
     private long tilesOfEndedFields;
+    private int devices;
+    private bool ran;
     private string? waiting;
     private Task? run;
 
@@ -40,19 +43,46 @@ public sealed partial class PlateGrain(
     public override Task OnActivateAsync(CancellationToken cancellationToken) => WakeAsync();
 
     /// <inheritdoc/>
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ended.CancelAsync();
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        await ended.CancelAsync();
+        if (run is not null)
+            await run.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        if (Record.State != PlateState.Running || !Record.Fields.Contains(FieldState.Running))
+            return;
+
+        // A stop in good order is no loss, which a field could be blamed for.
+        for (int i = 0; i < Record.Fields.Length; i++)
+        {
+            if (Record.Fields[i] == FieldState.Running)
+                Record.Fields[i] = FieldState.Pending;
+        }
+
+        try
+        {
+            await SaveAsync();
+        }
+        catch (Exception e)
+        {
+            LogRun(logger, e, PlateId);
+        }
+    }
 
     /// <inheritdoc/>
     public async Task SubmitAsync(PlateRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        var (found, hash) = await CheckAsync(request);
+        var (found, hash, model) = await CheckAsync(request);
         if (Record.Request is not null)
         {
             if (!Record.Request.SameAs(request))
                 throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.");
             if (Record.ContentHash != hash)
                 throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
+            if (Record.ModelSha256 != model)
+                throw new PlateException($"{request.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+            if (!IsFinal)
+                await AnnounceAsync();
             await WakeAsync();
             return;
         }
@@ -60,6 +90,7 @@ public sealed partial class PlateGrain(
         layout.State.Layout = found;
         await layout.WriteStateAsync();
         Record.Request = request;
+        Record.ModelSha256 = model;
         Record.ContentHash = hash;
         Record.Submitted = DateTimeOffset.UtcNow;
         Record.Fields = [.. found.Fields.Select(field => field.Problem is null ? FieldState.Pending : FieldState.Failed)];
@@ -69,7 +100,7 @@ public sealed partial class PlateGrain(
                 Record.Reasons[i] = problem;
         }
 
-        await RunToAsync(PlateState.Running);
+        await RunAgainAsync();
     }
 
     /// <inheritdoc/>
@@ -102,7 +133,7 @@ public sealed partial class PlateGrain(
         [.. Fields.Select((field, i) =>
         {
             var status = running.GetValueOrDefault(i);
-            return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields[i] : FieldState.Running,
+            return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields.ElementAtOrDefault(i) : FieldState.Running,
                 Record.Reasons.GetValueOrDefault(i), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
         })]);
 
@@ -111,6 +142,7 @@ public sealed partial class PlateGrain(
     {
         if (Record.Request is null || IsFinal)
             return;
+        var slides = Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running).Select(SlideOf).ToArray();
         for (int i = 0; i < Record.Fields.Length; i++)
         {
             if (Record.Fields[i] is FieldState.Pending or FieldState.Running)
@@ -118,9 +150,18 @@ public sealed partial class PlateGrain(
         }
 
         // Durable first: a plate that is woken after a loss must not go on.
-        await EndAsync(PlateState.Cancelled);
-        foreach (int field in running.Keys.ToArray())
-            SlideOf(field).CancelAsync().Ignore();
+        try
+        {
+            await EndAsync(PlateState.Cancelled);
+        }
+        catch
+        {
+            await plate.ReadStateAsync();
+            throw;
+        }
+
+        foreach (var slide in slides)
+            slide.CancelAsync().Ignore();
     }
 
     /// <inheritdoc/>
@@ -144,7 +185,7 @@ public sealed partial class PlateGrain(
         {
             Record.Generation++;
             Record.Error = null;
-            await RunToAsync(PlateState.Running);
+            await RunAgainAsync();
         }
 
         return retried;
@@ -165,10 +206,15 @@ public sealed partial class PlateGrain(
     /// <inheritdoc/>
     public async Task ReceiveReminder(string reminderName, TickStatus status)
     {
-        if (IsFinal)
-            await ForgetReminderAsync();
-        else
+        if (Record.State == PlateState.Running)
+        {
             await WakeAsync();
+            return;
+        }
+
+        if (Record.Request is not null)
+            await Index.SetAsync(Summary);
+        await ForgetReminderAsync();
     }
 
     /// <summary>At the end of the activation.</summary>
@@ -179,15 +225,15 @@ public sealed partial class PlateGrain(
     }
 
     // All that can be known to be wrong before a field runs.
-    private async Task<(PlateLayout Layout, string ContentHash)> CheckAsync(PlateRequest request)
+    private async Task<(PlateLayout Layout, string ContentHash, string ModelSha256)> CheckAsync(PlateRequest request)
     {
         try
         {
             return await Task.Run(() =>
             {
-                SlidePreparation.CheckModel(SlideRequestOf(request, []));
+                string model = SlidePreparation.CheckModel(SlideRequestOf(request, []));
                 var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
-                return (found, found.ContentHash(ended.Token));
+                return (found, found.ContentHash(ended.Token), model);
             });
         }
         catch (Exception e) when (e is ImageException or ModelFileException or SlideException)
@@ -196,56 +242,83 @@ public sealed partial class PlateGrain(
         }
     }
 
-    private async Task RunToAsync(PlateState state)
+    // Makes the plate run, durably, or leaves it as it was.
+    private async Task RunAgainAsync()
     {
-        Record.State = state;
-        using (var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!))
-            await output.ClaimAsync(ended.Token);
-        await SaveAsync();
+        try
+        {
+            using (var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!))
+                await output.ClaimAsync(ended.Token);
+            Record.State = PlateState.Running;
+            await SaveAsync();
+            await AnnounceAsync();
+        }
+        catch
+        {
+            await plate.ReadStateAsync();
+            throw;
+        }
+
+        await WakeAsync();
+    }
+
+    // What wakes the plate after a loss.
+    private async Task AnnounceAsync()
+    {
         await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
         await Index.SetAsync(Summary);
-        await WakeAsync();
     }
 
     private async Task RunAsync()
     {
+        int generation = Record.Generation;
+        bool Current() => Record.State == PlateState.Running && Record.Generation == generation;
         try
         {
-            // Fields that ran when this plate's grain was lost may have been what its silo was lost by.
-            foreach (int field in Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running).ToArray())
-                Lost(field, alone: Record.Fields.Count(state => state == FieldState.Running) == 1);
+            if (!ran)
+            {
+                // Fields that ran when this plate's last grain was lost may have been what its silo was lost by.
+                ran = true;
+                int[] lost = [.. Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running)];
+                foreach (int field in lost)
+                    Lost(field, alone: lost.Length == 1);
+            }
+
             using var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
             await output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
-            var tasks = new Dictionary<int, Task>();
-            while (Record.State == PlateState.Running)
+            while (Current())
             {
-                var next = await NextAsync(tasks.Count);
-                if (next.Count == 0 && tasks.Count == 0)
+                var next = await NextAsync();
+                next.RemoveAll(i => Record.Fields[i] != FieldState.Pending);
+                if (!Current() || (next.Count == 0 && tasks.Count == 0))
                     break;
                 foreach (int field in next)
                     Record.Fields[field] = FieldState.Running;
                 if (next.Count > 0)
                     await SaveAsync();
-                foreach (int field in next)
-                    tasks[field] = RunFieldAsync(field);
+                bool alone = tasks.Count == 0 && next.Count == 1;
+                foreach (int field in next.Where(_ => Current()))
+                    tasks[field] = RunFieldAsync(field, alone, Current);
                 await Task.WhenAny([.. tasks.Values, Task.Delay(Beat, ended.Token)]);
                 int[] done = [.. tasks.Where(task => task.Value.IsCompleted).Select(task => task.Key)];
                 foreach (int field in done)
                 {
-                    await tasks[field];
-                    tasks.Remove(field);
+                    tasks.Remove(field, out var task);
+                    await task!;
                 }
 
                 if (done.Length > 0)
                 {
-                    await output.AddAsync(Complete(done), ended.Token);
                     await SaveAsync();
+                    await output.AddAsync(Complete(done), ended.Token);
                 }
             }
 
             await Task.WhenAll(tasks.Values);
-            if (Record.State != PlateState.Running)
+            tasks.Clear();
+            if (!Current())
                 return;
+            waiting = null;
             await output.CompleteAsync(Record, ended.Token);
             int complete = Record.Fields.Count(state => state == FieldState.Complete);
             Record.Error = complete > 0 ? null : $"No field of the plate could be stained. The first: {Record.Reasons.Values.FirstOrDefault()}";
@@ -263,19 +336,29 @@ public sealed partial class PlateGrain(
         }
         catch (Exception e)
         {
-            // The store fails, or a silo was lost at the wrong moment: the plate is woken again.
+            // The store fails, or a silo was lost at the wrong moment: the plate is woken again, and keeps the fields that run.
             LogRun(logger, e, PlateId);
+            waiting = $"{e.Message.Split('\n')[0]} The plate tries again.";
+            Change();
             await Task.Delay(Beat);
         }
     }
 
     // The fields to start now: as many in flight as keep all devices busy; suspects alone, when all others have ended.
-    private async Task<List<int>> NextAsync(int inFlight)
+    private async Task<List<int>> NextAsync()
     {
         var pending = Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Pending).ToList();
-        if (pending.Count == 0 && inFlight == 0)
+        if (pending.Count == 0 && tasks.Count == 0)
             return [];
-        int devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
+        try
+        {
+            devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
+        }
+        catch (Exception e) when (IsTransient(e))
+        {
+            // A dispatcher that was lost is elsewhere in a moment.
+        }
+
         string? why = devices > 0 ? null : "No silo with a device is in the cluster. Start one: staingrid silo --role accelerator";
         if (why != waiting)
         {
@@ -284,11 +367,11 @@ public sealed partial class PlateGrain(
         }
 
         int window = Math.Clamp(4 * devices, 4, 256);
-        var innocent = pending.Where(i => Record.Trials.GetValueOrDefault(i)?.IsSuspect != true).Take(window - inFlight).ToList();
-        return innocent.Count > 0 || inFlight > 0 ? innocent : [.. pending.Take(1)];
+        var innocent = pending.Where(i => Record.Trials.GetValueOrDefault(i)?.IsSuspect != true).Take(window - tasks.Count).ToList();
+        return innocent.Count > 0 || tasks.Count > 0 ? innocent : [.. pending.Take(1)];
     }
 
-    private async Task RunFieldAsync(int field)
+    private async Task RunFieldAsync(int field, bool alone, Func<bool> current)
     {
         var slide = SlideOf(field);
         var request = SlideRequestOf(Record.Request!, Fields[field].Files) with
@@ -296,6 +379,7 @@ public sealed partial class PlateGrain(
             Output = PlateOutput.FieldUri(Record.Request!.Output, Fields[field]),
             PlateId = PlateId,
             KeepComplete = true,
+            ModelSha256 = Record.ModelSha256,
         };
         var status = new SlideStatus(SlideState.New, -1, 0, 0, 0, 0, null, null);
         while (!status.IsFinal)
@@ -308,13 +392,13 @@ public sealed partial class PlateGrain(
                 running[field] = status;
                 Change();
             }
-            catch (SiloUnavailableException) when (Record.State == PlateState.Running)
+            catch (SiloUnavailableException) when (current())
             {
                 running.Remove(field);
-                Lost(field, alone: running.Count == 0);
+                Lost(field, alone);
                 return;
             }
-            catch (Exception e) when (e is OrleansException or TimeoutException && Record.State == PlateState.Running)
+            catch (Exception e) when (IsTransient(e) && current())
             {
                 LogField(logger, e, PlateId, Fields[field].Path);
                 status = status with { State = SlideState.New, Version = -1 };
@@ -328,10 +412,13 @@ public sealed partial class PlateGrain(
         Record.SecondsWasted += status.Report?.SecondsWasted ?? 0;
         if (status.State == SlideState.Complete)
             Record.Fields[field] = FieldState.Complete;
-        else if (Record.State == PlateState.Running)
+        else if (current())
             await FailedAsync(field, status.Error ?? "the slide was cancelled");
         Change();
     }
+
+    private bool IsTransient(Exception e) =>
+        e is OrleansException or TimeoutException || (e is OperationCanceledException && !ended.IsCancellationRequested);
 
     private async Task FailedAsync(int field, string reason)
     {
@@ -407,7 +494,10 @@ public sealed partial class PlateGrain(
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
-    private PlateSummary Summary => new(PlateId, Record.Request!.Source, Record.Request.Output, Record.Submitted, Record.State);
+    // Without the signature that a URL may have: lists are for many eyes.
+    private PlateSummary Summary => new(PlateId, Record.Request!.Source, WithoutQuery(Record.Request.Output), Record.Submitted, Record.State);
+
+    private static string WithoutQuery(string store) => store.Contains("://", StringComparison.Ordinal) ? store.Split('?')[0] : store;
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)

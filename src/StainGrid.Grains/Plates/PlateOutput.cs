@@ -38,7 +38,7 @@ public sealed class PlateOutput : IDisposable
     {
         ArgumentNullException.ThrowIfNull(output);
         ArgumentNullException.ThrowIfNull(field);
-        if (!output.Contains('?', StringComparison.Ordinal))
+        if (!output.Contains("://", StringComparison.Ordinal) || !output.Contains('?', StringComparison.Ordinal))
             return $"{output.TrimEnd('/')}/{field.Path}";
         var uri = new UriBuilder(output);   // a signature in the query stays behind the path
         uri.Path = $"{uri.Path.TrimEnd('/')}/{field.Path}";
@@ -103,6 +103,18 @@ public sealed class PlateOutput : IDisposable
         var row = new QualityRow { Well = field.Well, Field = field.Field, State = state.ToString().ToLowerInvariant(), Reason = reason };
         if (state != FieldState.Complete)
             return [row];
+        try
+        {
+            return await MeasureAsync(field, row, cancellationToken);
+        }
+        catch (Exception e) when (e is ImageException or InvalidOperationException or FormatException)
+        {
+            return [row with { Reason = $"its image cannot be read: {e.Message}" }];
+        }
+    }
+
+    private async Task<IReadOnlyList<QualityRow>> MeasureAsync(PlateField field, QualityRow row, CancellationToken cancellationToken)
+    {
         var reader = await OmeZarrReader.OpenAsync(store.Within(field.Path), cancellationToken);
         var image = reader.Image;
         var check = image.Attributes?["check"];

@@ -12,6 +12,9 @@ public sealed class PlateRecord
     /// <summary>Which images the plate had when it was submitted.</summary>
     public string ContentHash { get; set; } = "";
 
+    /// <summary>SHA-256 of the model it was submitted with.</summary>
+    public string ModelSha256 { get; set; } = "";
+
     /// <summary>When that was.</summary>
     public DateTimeOffset Submitted { get; set; }
 

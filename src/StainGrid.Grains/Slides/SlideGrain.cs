@@ -75,9 +75,9 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     }
 
     /// <inheritdoc/>
-    public Task ReportChunkAsync(CommittedChunk chunk)
+    public Task ReportChunkAsync(string planHash, CommittedChunk chunk)
     {
-        if (!status.IsFinal && tracker is not null)
+        if (!status.IsFinal && planHash == job?.PlanHash)
             Commit([chunk]);
         return Task.CompletedTask;
     }
@@ -144,8 +144,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             ChunksTotal = (long)job.Bands * job.ChunkColumns,
         });
         Commit([]);
-        await Dispatcher.EnqueueAsync(job, missing);
-        reconciling = this.RegisterGrainTimer(ReconcileAsync, new GrainTimerCreationOptions(ReconcileInterval, ReconcileInterval) { Interleave = true });
+        reconciling = this.RegisterGrainTimer(ReconcileAsync, new GrainTimerCreationOptions(TimeSpan.Zero, ReconcileInterval) { Interleave = true });
         await allChunks.Task.WaitAsync(stop);
         reconciling.Dispose();
 
@@ -170,7 +169,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             {
                 var held = await GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).GetStatusAsync();
                 tracker.Incarnation(band, held.Incarnation);
-                Commit(held.Committed);
+                if (held.PlanHash == job!.PlanHash)
+                    Commit(held.Committed);
             }
 
             int pending = await Dispatcher.GetPendingAsync(SlideId, job!.Epoch);

@@ -11,6 +11,9 @@ namespace StainGrid.Grains;
 /// intensities once for all tiles.</summary>
 public static class SlidePreparation
 {
+    // Orleans takes 100 MiB.
+    private const long MaxMessageBytes = 80L << 20;
+
     /// <summary>Prepares a slide. Reads every pixel of the planes once.</summary>
     /// <param name="slideId">The slide's id.</param>
     /// <param name="request">What was asked for.</param>
@@ -28,7 +31,10 @@ public static class SlidePreparation
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
         using var model = StainModel.Load(request.Model);
+        if (request.ModelSha256 is { } expected && expected != model.Sha256)
+            throw new SlideException($"{request.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
         var (labels, channels) = Channels(request, model.Metadata);
+        CheckBlock(request, labels.Length);
         var planes = Planes(request, info)
             .Select(index =>
             {
@@ -94,13 +100,14 @@ public static class SlidePreparation
     })));
 
     /// <summary>Checks all of a request that needs no image.</summary>
+    /// <returns>SHA-256 of the model.</returns>
     /// <exception cref="SlideException">The request does not fit the model, or a setting is out of its range.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static void CheckModel(SlideRequest request)
+    public static string CheckModel(SlideRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
         using var model = StainModel.Load(request.Model);
-        Channels(request, model.Metadata);
+        CheckBlock(request, Channels(request, model.Metadata).Labels.Length);
         CheckBatch(request);
         try
         {
@@ -110,6 +117,16 @@ public static class SlidePreparation
         {
             throw new SlideException(e.Message.Split('\n')[0], e);
         }
+
+        return model.Sha256;
+    }
+
+    // A block's part in a band is one message, of about five bytes a number.
+    private static void CheckBlock(SlideRequest request, int labels)
+    {
+        long numbers = ((request.BlockSide - 1L) * request.Stride + Tile.Size) * SlideJob.ChunkSize * (labels * Statistics.Layers(request.Statistics).Count + 1);
+        if (numbers * 5 > MaxMessageBytes)
+            throw new SlideException($"Blocks of {request.BlockSide}x{request.BlockSide} tiles are too large to send ({numbers * 5 >> 20} MiB). Give a smaller --block.");
     }
 
     private static int CheckBatch(SlideRequest request) =>

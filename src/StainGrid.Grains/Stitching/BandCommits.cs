@@ -67,11 +67,17 @@ public sealed class BandCommits
     /// <exception cref="StaleSlideException">The band is claimed for a higher epoch.</exception>
     /// <exception cref="BlobStoreException">The store fails.</exception>
     public Task CommitAsync(int column, IReadOnlyList<string> sha256, StitchCheck check) => UpdateAsync(
-        record => record.Chunks.ContainsKey(column) ? null : record with
+        record => record.Epoch != job.Epoch ? throw Stale() : record.Chunks.ContainsKey(column) ? null : record with
         {
             Chunks = new SortedDictionary<int, ChunkRecord>(record.Chunks) { [column] = new(job.Epoch, sha256, check) },
         },
         read: false);
+
+    /// <summary>Looks whether the band is still this job's: a silo that was paused may have missed another's claim.</summary>
+    /// <exception cref="StaleSlideException">It is not.</exception>
+    public Task CheckAsync() => UpdateAsync(record => record.Epoch != job.Epoch ? throw Stale() : null, read: true);
+
+    private StaleSlideException Stale() => new($"{job.Name}, band {band}: the slide was started again since; this start's work is not needed.");
 
     private async Task UpdateAsync(Func<BandRecord, BandRecord?> change, bool read)
     {
@@ -82,10 +88,10 @@ public sealed class BandCommits
                 var blob = await store.ReadBlobAsync(Key(band), MaxBytes);
                 etag = blob?.ETag;
                 record = blob is null ? Fresh() : Parse(store, band, blob);
-                if (record.Plan != job.PlanHash)
-                    record = Fresh();
                 if (record.Epoch > job.Epoch)
-                    throw new StaleSlideException($"{job.Name}, band {band}: the slide was started again since; this start's work is not needed.");
+                    throw Stale();
+                if (record.Plan != job.PlanHash)
+                    record = Fresh() with { Epoch = record.Epoch };
             }
 
             if (change(record) is not { } next)

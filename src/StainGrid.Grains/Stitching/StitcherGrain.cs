@@ -34,17 +34,18 @@ public sealed class StitcherGrain : Grain, IStitcherGrain
             unwritten.Enqueue(chunk);
         while (unwritten.TryPeek(out var chunk))
         {
+            await log.CheckAsync();
             var sha256 = await Task.Run(() => write.WriteAsync(chunk));
             await log.CommitAsync(chunk.Column, sha256, chunk.Check);
             unwritten.Dequeue();
-            await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).ReportChunkAsync(new CommittedChunk(chunk.Row, chunk.Column, chunk.Check));
+            await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).ReportChunkAsync(job.PlanHash, new CommittedChunk(chunk.Row, chunk.Column, chunk.Check));
         }
 
         return incarnation;
     }
 
     /// <inheritdoc/>
-    public Task<StitcherStatus> GetStatusAsync() => Task.FromResult(new StitcherStatus(incarnation, commits?.Committed ?? []));
+    public Task<StitcherStatus> GetStatusAsync() => Task.FromResult(new StitcherStatus(incarnation, current?.PlanHash, commits?.Committed ?? []));
 
     /// <inheritdoc/>
     public Task DropAsync()
@@ -59,7 +60,7 @@ public sealed class StitcherGrain : Grain, IStitcherGrain
     private async Task ClaimAsync(SlideJob job)
     {
         commits = await BandCommits.ClaimAsync(BlobStores.Open(job.Output), job, Band);
-        if (current?.PlanHash != job.PlanHash)
+        if (current?.PlanHash != job.PlanHash || current.BlockSide != job.BlockSide)
         {
             unwritten.Clear();
             stitcher = new ChunkStitcher(job.Plan(), job.Planes.Count, SlideJob.ChunkSize, job.Statistics);
