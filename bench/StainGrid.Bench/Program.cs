@@ -3,7 +3,9 @@
 //   --stride N  (64)
 //   --network small|full   a narrow convolutional network, or the paper's with eight labels (small)
 //   --tiles N   tiles of the leak check (1000)
+//   --scheduler only the dispatcher's queue: leases and completions per second, bytes a queued block
 using System.Diagnostics;
+using StainGrid.Bench;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Grains;
@@ -11,6 +13,12 @@ using StainGrid.Imaging;
 using StainGrid.Model;
 using StainGrid.Silo;
 using StainGrid.Tiling;
+
+if (args.Contains("--scheduler"))
+{
+    SchedulerBench.Run();
+    return;
+}
 
 int side = Number("--side", 4600), stride = Number("--stride", 64), leakTiles = Number("--tiles", 1000);
 bool full = Array.IndexOf(args, "full") >= 0;

@@ -219,6 +219,10 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
             silos.Remove(name);
         }
 
+        foreach (string device in devices.Where(device => now - device.Value >= Presence).Select(device => device.Key).ToArray())
+            devices.Remove(device);
+        foreach (var plate in plates.Values.Where(plate => plate.SlideCount == 0).ToArray())
+            Forget(plate);
         return [.. leases.Values.Where(lease => lease.Expires <= now).ToArray().Select(lease =>
             Fail(lease, $"its device {lease.Device} was not heard of for {leaseTime.TotalSeconds:F0} s", now))];
     }
@@ -247,7 +251,7 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
     // A silo is emptied for a suspect only where another one goes on with the rest, or there is no other.
     private bool MayDrain(Silo silo, DateTimeOffset now)
     {
-        var others = silos.Values.Where(other => other != silo && now - other.Asked < Presence).ToArray();
+        var others = silos.Values.Where(other => other != silo && (other.Leases > 0 || now - other.Asked < Presence)).ToArray();
         return others.Length == 0 || others.Any(other => !other.RunsAlone && other.DrainedFor is null);
     }
 
@@ -305,6 +309,12 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
         state = BlockState.Queued;
         QueuedBlocks++;
         slide.Add(block, first);
+        if (first && slide.Place is { } place)
+        {
+            slide.Plate.Slides.Remove(place);
+            slide.Plate.Slides.AddFirst(place);
+        }
+
         slide.Place ??= first ? slide.Plate.Slides.AddFirst(slide) : slide.Plate.Slides.AddLast(slide);
         Ready(slide.Plate);
     }
@@ -318,10 +328,10 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
         ready.Enqueue(plate, (plate.VirtualTime, ++order));
     }
 
-    // A plate whose next slide comes soon keeps its virtual time, unless that is past anyway.
+    // A plate whose next slide comes soon keeps its virtual time, unless that is past anyway or nobody else waits.
     private void Forget(QueuedPlate plate)
     {
-        if (plate.SlideCount == 0 && plate.VirtualTime <= virtualTime && !plate.IsReady)
+        if (plate.SlideCount == 0 && !plate.IsReady && (plate.VirtualTime <= virtualTime || ready.Count == 0))
             plates.Remove(plate.Id);
     }
 
