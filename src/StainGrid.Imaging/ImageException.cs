@@ -25,6 +25,12 @@ public sealed class ImageException : Exception
     }
 
     /// <summary>A library's message, which may have several lines and end with a full stop, as a part of one line.</summary>
-    internal static string OneLine(string message) =>
-        string.Join(' ', message.Split(['\r', '\n', '\t', '\0', '\u001b'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    internal static string OneLine(string message)
+    {
+        // What a hostile file says of itself may be megabytes long.
+        const int start = 1500, end = 400;
+        if (message.Length > start + end)
+            message = $"{message.AsSpan(0, start)} .. {message.AsSpan(message.Length - end)}";
+        return string.Join(' ', message.Split(['\r', '\n', '\t', '\0', '\u001b'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    }
 }

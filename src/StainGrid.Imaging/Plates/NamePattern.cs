@@ -12,12 +12,14 @@ internal sealed class NamePattern
     private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(1);
 
     private readonly Regex _regex;
+    private readonly Regex? _ignored;
 
-    private NamePattern(string name, string regex, string? ignored = null, RegexOptions options = RegexOptions.IgnoreCase)
+    /// <summary>Tells wells by a regular expression; others' files that match <paramref name="ignored"/> go unmentioned.</summary>
+    public NamePattern(string name, string regex, string? ignored = null, RegexOptions options = RegexOptions.IgnoreCase)
     {
         Name = name;
         _regex = new Regex(regex, options | RegexOptions.CultureInvariant, s_timeout);
-        Ignored = ignored is null ? null : new Regex(ignored, RegexOptions.CultureInvariant | RegexOptions.IgnoreCase, s_timeout);
+        _ignored = ignored is null ? null : new Regex(ignored, RegexOptions.CultureInvariant | RegexOptions.IgnoreCase, s_timeout);
     }
 
     public static IReadOnlyList<NamePattern> Presets { get; } =
@@ -40,8 +42,6 @@ internal sealed class NamePattern
     ];
 
     public string Name { get; }
-
-    public Regex? Ignored { get; }
 
     /// <summary>A preset, or a regular expression with named groups.</summary>
     public static NamePattern Parse(string pattern)
@@ -96,7 +96,23 @@ internal sealed class NamePattern
         }
         catch (RegexMatchTimeoutException exception)
         {
-            throw new ImageException($"The pattern \"{Name}\" takes more than {s_timeout.TotalSeconds:0} s on the name {path}. Write it without nested repetition.", exception);
+            throw TooSlow(path, exception);
         }
     }
+
+    /// <summary>Whether a name that does not match is of a file that comes with the images.</summary>
+    public bool Ignores(string path)
+    {
+        try
+        {
+            return _ignored?.IsMatch(path) == true;
+        }
+        catch (RegexMatchTimeoutException exception)
+        {
+            throw TooSlow(path, exception);
+        }
+    }
+
+    private ImageException TooSlow(string path, RegexMatchTimeoutException exception) =>
+        new($"The pattern \"{Name}\" takes more than {s_timeout.TotalSeconds:0} s on the name {path}. Write it without nested repetition.", exception);
 }

@@ -10,7 +10,7 @@ namespace StainGrid.Imaging;
 public static class PlateDiscovery
 {
     private const int MaxFiles = 2_000_000;
-    private const long MaxManifestBytes = 64L << 20;
+    private const long MaxManifestBytes = 64L << 20, MaxAttributesBytes = 16L << 20;
 
     /// <summary>Finds the fields of a plate. A pattern may end with "#channel=NAME", which chooses the transmitted channel.</summary>
     /// <param name="source">An OME-Zarr HCS plate, a folder of images, or a manifest (.csv, .json).</param>
@@ -79,7 +79,7 @@ public static class PlateDiscovery
             cancellationToken.ThrowIfCancellationRequested();
             if (chosen.Match(name) is { } image)
                 images.Add((image, Path.Combine(source, name)));
-            else if (chosen.Ignored?.IsMatch(name) != true)
+            else if (!chosen.Ignores(name))
                 unmatched.Add(name);
         }
 
@@ -196,7 +196,7 @@ public static class PlateDiscovery
     private static PlateLayout Hcs(string source, string? channel, CancellationToken cancellationToken)
     {
         var notes = new List<string>();
-        if (Json(Path.Combine(source, ".zattrs"))?["plate"] is not JsonObject plate)
+        if (ImagePath.Below(source, ".zattrs") is not { } description || (Json(description, MaxAttributesBytes) as JsonObject)?["plate"] is not JsonObject plate)
             throw new ImageException($"{source} has a .zattrs without a plate: it is no OME-Zarr HCS plate. Check the path.");
         if (plate["wells"] is not JsonArray wells)
             throw new ImageException($"{source} lists no wells in its .zattrs. Export the plate again.");
@@ -217,9 +217,10 @@ public static class PlateDiscovery
             string? problem = null;
             try
             {
-                images = ImagePath.Below(folder, ".zattrs") is { } attributes && File.Exists(attributes) ? Json(attributes)?["well"]?["images"] as JsonArray : null;
+                images = ImagePath.Below(folder, ".zattrs") is { } attributes && File.Exists(attributes)
+                    ? ((Json(attributes, MaxAttributesBytes) as JsonObject)?["well"] as JsonObject)?["images"] as JsonArray : null;
             }
-            catch (Exception exception) when (exception is ImageException or InvalidOperationException)
+            catch (ImageException exception)
             {
                 problem = exception.Message;
             }
@@ -315,13 +316,13 @@ public static class PlateDiscovery
 
     private static string Text(JsonNode? entry, string member) => entry is JsonObject && entry[member] is JsonValue value ? value.ToString() : "";
 
-    internal static JsonNode? Json(string path)
+    internal static JsonNode? Json(string path, long maximum = MaxManifestBytes)
     {
-        if (new FileInfo(path).Length > MaxManifestBytes)
-            throw new ImageException($"{path} is larger than {MaxManifestBytes >> 20} MB. Check the file.");
         try
         {
-            return JsonNode.Parse(File.ReadAllBytes(path));
+            if (new FileInfo(path).Length > maximum)
+                throw new ImageException($"{path} is larger than {maximum >> 20} MB. Check the file.");
+            return JsonNode.Parse(File.ReadAllBytes(path), documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false });
         }
         catch (Exception exception) when (exception is JsonException or IOException or UnauthorizedAccessException)
         {

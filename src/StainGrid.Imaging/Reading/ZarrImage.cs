@@ -9,6 +9,8 @@ namespace StainGrid.Imaging.Reading;
 /// <summary>One channel of level 0 of an OME-Zarr 0.4 image (Zarr v2), decoded chunk by chunk. A missing chunk is an error.</summary>
 internal sealed class ZarrImage : PlaneImage
 {
+    private const long MaxMetadataBytes = 16L << 20;
+
     private readonly string _folder, _separator;
     private readonly string _axes;
     private readonly long[] _shape, _chunks;
@@ -44,7 +46,7 @@ internal sealed class ZarrImage : PlaneImage
         {
             var (level, multiscale, attributes) = Level0(folder);
             string file = ImagePath.Below(level, ".zarray") is { } found && File.Exists(found) ? found : throw Refused("lacks the .zarray of level 0");
-            var array = PlateDiscovery.Json(file) as JsonObject ?? throw Refused("has a .zarray that is no object");
+            var array = PlateDiscovery.Json(file, MaxMetadataBytes) as JsonObject ?? throw Refused("has a .zarray that is no object");
             string axes = string.Concat((multiscale["axes"] as JsonArray ?? []).Select(axis => (string?)axis?["name"]));
             long[] shape = Numbers("shape"), chunks = Numbers("chunks");
             if (!axes.EndsWith("yx", StringComparison.Ordinal) || axes.Length != shape.Length || axes.Length != chunks.Length || !Subsequence(axes, "tczyx"))
@@ -64,6 +66,12 @@ internal sealed class ZarrImage : PlaneImage
             };
             if (array["compressor"] is { } compressor && (string?)compressor["id"] is not ("zlib" or "gzip" or "zstd" or "blosc"))
                 throw Refused($"is compressed with {compressor["id"]}; none, zlib, gzip, zstd and blosc are read");
+            if ((string?)array["compressor"]?["id"] == "blosc" && BloscFrame.Unread((string?)array["compressor"]!["cname"],
+                (int?)array["compressor"]!["shuffle"] ?? 1, type.Bytes()) is { } unread)
+            {
+                throw Refused($"is compressed with {unread}; blosc with lz4, lz4hc, zlib or zstd is read, with bytes shuffled or none");
+            }
+
             long bytes = type.Bytes();
             foreach (long extent in chunks)
                 bytes = bytes > long.MaxValue / extent ? long.MaxValue : bytes * extent;
@@ -73,8 +81,8 @@ internal sealed class ZarrImage : PlaneImage
                 throw Refused($"has {shape[0]} time points; one is read");
             long planes = axes.Contains('z') ? shape[axes.IndexOf('z')] : 1;
             long channels = axes.Contains('c') ? shape[axes.IndexOf('c')] : 1;
-            if (planes > 65_536)
-                throw Refused($"has {planes} planes");
+            if (planes > 65_536 || channels > 10_000)
+                throw Refused($"has {planes} planes and {channels} channels");
             string?[] labels = [.. (attributes["omero"]?["channels"] as JsonArray ?? []).Select(item => (string?)item?["label"])];
             int channel = wanted is null ? 0 : Array.IndexOf(labels, wanted);
             if (channel < 0 && int.TryParse(wanted, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
@@ -121,7 +129,8 @@ internal sealed class ZarrImage : PlaneImage
                 }
 
                 byte[] samples = _cache.GetOrDecode(this, piece, _ => Chunk(string.Join(_separator, index)));
-                var part = region.Intersect(new Region(column * width, row * height, width, height));
+                var part = region.Intersect(new Region(column * width, row * height,
+                    Math.Min(width, Info.Width - column * width), Math.Min(height, Info.Height - row * height)));
                 for (int y = part.Y; y < part.Bottom; y++)
                 {
                     long start = inside + (long)(y - row * height) * width + (part.X - column * width);
@@ -138,14 +147,16 @@ internal sealed class ZarrImage : PlaneImage
     private byte[] Chunk(string key)
     {
         string name = $"{Info.Path}: the chunk {Path.GetFileName(_folder)}/{key}";
-        byte[] samples = new byte[_chunks.Aggregate((long)Info.PixelType.Bytes(), (product, extent) => product * extent)];
         string? path = ImagePath.Below(_folder, key);
         if (path is null || !File.Exists(path))
             throw new ImageException($"{name} is missing. Copy the image again.");
+        byte[] samples;
         try
         {
-            if (new FileInfo(path).Length > 2L * samples.Length + 4096)
+            long size = _chunks.Aggregate((long)Info.PixelType.Bytes(), (product, extent) => product * extent);
+            if (new FileInfo(path).Length > 2 * size + 4096)
                 throw new InvalidDataException("it is far larger than its pixels");
+            samples = new byte[size];
             byte[] data = File.ReadAllBytes(path);
             switch ((string?)_compressor?["id"])
             {
@@ -169,7 +180,7 @@ internal sealed class ZarrImage : PlaneImage
 
                     break;
                 default:
-                    BloscFrame.Decompress(data, samples, Info.PixelType.Bytes());
+                    BloscFrame.Decompress(data, samples);
                     break;
             }
         }
@@ -198,7 +209,7 @@ internal sealed class ZarrImage : PlaneImage
         string file = Path.Combine(folder, ".zattrs");
         if (ImagePath.Below(folder, ".zattrs") is null || !File.Exists(file))
             throw new ImageException($"{folder} is a folder, not an image: it has no .zattrs of an OME-Zarr 0.4 image. Name the image files in it.");
-        if (PlateDiscovery.Json(file) is not JsonObject attributes || attributes["multiscales"] is not (JsonArray and [JsonObject multiscale, ..]))
+        if (PlateDiscovery.Json(file, MaxMetadataBytes) is not JsonObject attributes || attributes["multiscales"] is not (JsonArray and [JsonObject multiscale, ..]))
             throw new ImageException($"{folder} is not an OME-Zarr 0.4 image: its .zattrs has no multiscales. Check the path.");
         string path = multiscale["datasets"] is JsonArray and [JsonObject dataset, ..] ? dataset["path"]?.ToString() ?? "" : "";
         return (ImagePath.Below(folder, path) ?? throw new ImageException($"{folder} has level 0 at \"{path}\", which is not below it. Export it again."),

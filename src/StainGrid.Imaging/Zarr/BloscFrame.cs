@@ -1,12 +1,14 @@
 using System.Buffers.Binary;
+using System.IO.Compression;
+using K4os.Compression.LZ4;
 using ZstdSharp;
 using ZstdSharp.Unsafe;
 
 namespace StainGrid.Imaging.Zarr;
 
-/// <summary>Blosc 1 frames with zstd and byte shuffle (c-blosc, README_CHUNK_FORMAT.rst): what every reader of Zarr v2
-/// knows, among them OMERO's jzarr, which knows no bare zstd. One block a frame. The zstd stream carries its checksum, so
-/// that flipped bits are found.</summary>
+/// <summary>Blosc 1 frames (c-blosc, README_CHUNK_FORMAT.rst): what every reader of Zarr v2 knows, among them OMERO's jzarr,
+/// which knows no bare zstd. Written with zstd and byte shuffle, one block a frame; the zstd stream carries its checksum, so
+/// that flipped bits are found. Read with lz4, zlib or zstd, with or without byte shuffle, whole or split blocks.</summary>
 internal static class BloscFrame
 {
     /// <summary>c-blosc's name for the effort, 0 to 9; 2 is zstd's 3.</summary>
@@ -15,6 +17,18 @@ internal static class BloscFrame
     private const int ZstdLevel = 3;
     private const int HeaderBytes = 16;
     private const byte Shuffled = 0x01, Memcpyed = 0x02, BitShuffled = 0x04, NotSplit = 0x10, Zstd = 4 << 5;
+    private const int MaxSplits = 16, MinSplitValues = 128;
+    private static readonly string[] s_codecs = ["blosclz", "lz4", "snappy", "zlib", "zstd"];
+
+    /// <summary>Why frames that a .zarray's compressor makes are not read, or null where they are.</summary>
+    /// <param name="codec">"cname".</param>
+    /// <param name="shuffle">"shuffle": 0 none, 1 bytes, 2 bits, -1 bits for values of one byte and else bytes.</param>
+    /// <param name="typeSize">The bytes of a value.</param>
+    public static string? Unread(string? codec, int shuffle, int typeSize) =>
+        codec is not ("lz4" or "lz4hc" or "zlib" or "zstd") ? $"blosc with {codec ?? "no codec"}"
+        : shuffle == 2 || (shuffle == -1 && typeSize == 1) ? $"blosc with {codec} and bitshuffle"
+        : shuffle is < -1 or > 2 ? $"blosc with {codec} and the unknown shuffle {shuffle}"
+        : null;
 
     /// <summary>Compresses values of <paramref name="typeSize"/> bytes; the same bytes for the same values.</summary>
     public static byte[] Compress(ReadOnlySpan<byte> values, int typeSize)
@@ -42,20 +56,24 @@ internal static class BloscFrame
         return frame;
     }
 
-    /// <summary>Decompresses a frame that must hold exactly <paramref name="values"/>.</summary>
-    /// <exception cref="InvalidDataException">The frame is damaged, or of a kind that is not written here.</exception>
-    public static void Decompress(ReadOnlySpan<byte> frame, Span<byte> values, int typeSize)
+    /// <summary>Decompresses a frame that must hold exactly <paramref name="values"/>; beyond them it takes the memory of one
+    /// block at most, and of its compressed bytes.</summary>
+    /// <param name="frame">The frame.</param>
+    /// <param name="values">Filled.</param>
+    /// <param name="valueSize">The bytes of a value that the frame must state; 0 for any (jzarr states 1 for all).</param>
+    /// <exception cref="InvalidDataException">The frame is damaged, or of a kind that is not read here.</exception>
+    public static void Decompress(ReadOnlySpan<byte> frame, Span<byte> values, int valueSize = 0)
     {
         if (frame.Length < HeaderBytes)
             throw new InvalidDataException($"it has {frame.Length} bytes");
-        int size = BinaryPrimitives.ReadInt32LittleEndian(frame[4..]), blockSize = BinaryPrimitives.ReadInt32LittleEndian(frame[8..]);
-        int flags = frame[2];
-        if (frame[0] != 2 || (flags & 0xE0) != Zstd || (flags & (BitShuffled | 0x08)) != 0)
-            throw new InvalidDataException("it is not blosc with zstd and byte shuffle");
-        if (frame[3] != typeSize || size != values.Length)
-            throw new InvalidDataException($"it says {size} bytes of {frame[3]}-byte values where {values.Length} of {typeSize} are due");
-        if (BinaryPrimitives.ReadInt32LittleEndian(frame[12..]) != frame.Length)
-            throw new InvalidDataException($"it says {BinaryPrimitives.ReadInt32LittleEndian(frame[12..])} bytes and has {frame.Length}");
+        int size = Number(frame, 4), blockSize = Number(frame, 8), flags = frame[2], typeSize = frame[3];
+        string codec = s_codecs.ElementAtOrDefault(flags >> 5) ?? $"codec {flags >> 5}";
+        if (frame[0] != 2 || (flags & 0x08) != 0)
+            throw new InvalidDataException("it is not a blosc 1 frame");
+        if (size != values.Length || (valueSize > 0 && typeSize != valueSize))
+            throw new InvalidDataException($"it says {size} bytes of {typeSize}-byte values where {values.Length} are due");
+        if (Number(frame, 12) != frame.Length)
+            throw new InvalidDataException($"it says {Number(frame, 12)} bytes and has {frame.Length}");
         if ((flags & Memcpyed) != 0)
         {
             if (frame.Length != HeaderBytes + values.Length)
@@ -64,50 +82,77 @@ internal static class BloscFrame
             return;
         }
 
-        if ((flags & NotSplit) == 0)
-            throw new InvalidDataException("its blocks are split, which is not read here");
-        if (blockSize < 1 || blockSize > size)
-            throw new InvalidDataException($"its blocks have {blockSize} bytes");
+        if (Unread(codec, (flags & BitShuffled) != 0 ? 2 : 1, typeSize) is { } unread)
+            throw new InvalidDataException($"it is {unread}, which is not read");
+        if (typeSize == 0 || blockSize < 1 || blockSize > size)
+            throw new InvalidDataException($"its blocks have {blockSize} bytes of {typeSize}-byte values");
         int blocks = values.Length == 0 ? 0 : (values.Length - 1) / blockSize + 1;
         if (blocks > (frame.Length - HeaderBytes) / 8)
             throw new InvalidDataException($"its {blocks} blocks do not fit");
-        byte[] shuffled = (flags & Shuffled) != 0 ? new byte[Math.Min(blockSize, values.Length)] : [];
-        using var decompressor = new Decompressor();
+        byte[] shuffled = (flags & Shuffled) != 0 && typeSize > 1 ? new byte[blockSize] : [];
+        using var zstd = codec == "zstd" ? new Decompressor() : null;
         for (int i = 0; i < blocks; i++)
         {
             var target = values.Slice(i * blockSize, Math.Min(blockSize, values.Length - i * blockSize));
             var plain = shuffled.Length > 0 ? shuffled.AsSpan(0, target.Length) : target;
-            int start = BinaryPrimitives.ReadInt32LittleEndian(frame[(HeaderBytes + 4 * i)..]);
+            int start = Number(frame, HeaderBytes + 4 * i);
             if (start < HeaderBytes + 4 * blocks || start > frame.Length - 4)
                 throw new InvalidDataException($"its block {i} starts at {start}");
-            int length = BinaryPrimitives.ReadInt32LittleEndian(frame[start..]);
-            if (length < 1 || length > frame.Length - start - 4)
-                throw new InvalidDataException($"its block {i} has {length} bytes");
-            var block = frame.Slice(start + 4, length);
-            if (length == plain.Length)
-            {
-                block.CopyTo(plain);
-            }
-            else
-            {
-                int got;
-                try
-                {
-                    got = decompressor.Unwrap(block, plain);
-                }
-                catch (Exception exception) when (exception is ZstdException or ArgumentException)
-                {
-                    throw new InvalidDataException($"its block {i} does not decode ({exception.Message})", exception);
-                }
 
-                if (got != plain.Length)
-                    throw new InvalidDataException($"its block {i} has {got} of {plain.Length} bytes");
+            // c-blosc compresses each byte plane of a split block on its own, unless the block is short or the last, shorter one.
+            int splits = (flags & NotSplit) == 0 && typeSize <= MaxSplits && blockSize / typeSize >= MinSplitValues && target.Length == blockSize ? typeSize : 1;
+            if (target.Length % splits != 0)
+                throw new InvalidDataException($"its blocks of {blockSize} bytes do not split into {splits}");
+            var rest = frame[start..];
+            for (int split = 0, part = target.Length / splits; split < splits; split++)
+            {
+                int length = rest.Length < 4 ? 0 : Number(rest, 0);
+                if (length < 1 || length > rest.Length - 4)
+                    throw new InvalidDataException($"its block {i} has {length} bytes");
+                int got = Decode(codec, zstd, rest.Slice(4, length), plain.Slice(split * part, part), i);
+                if (got != part)
+                    throw new InvalidDataException($"its block {i} does not decode to {part} bytes");
+                rest = rest[(4 + length)..];
             }
 
             if (shuffled.Length > 0)
                 Unshuffle(plain, target, typeSize);
         }
     }
+
+    /// <summary>The number of bytes that a stream holds, or another one than due where it does not decode.</summary>
+    private static int Decode(string codec, Decompressor? zstd, ReadOnlySpan<byte> stream, Span<byte> target, int block)
+    {
+        // What did not shrink stands as it is.
+        if (stream.Length == target.Length)
+        {
+            stream.CopyTo(target);
+            return target.Length;
+        }
+
+        try
+        {
+            switch (codec)
+            {
+                case "lz4":
+                    return LZ4Codec.Decode(stream, target);
+                case "zstd":
+                    return zstd!.Unwrap(stream, target);
+                default:
+                    using (var zlib = new ZLibStream(new MemoryStream(stream.ToArray()), CompressionMode.Decompress))
+                    {
+                        int got = zlib.ReadAtLeast(target, target.Length, throwOnEndOfStream: false);
+                        return zlib.ReadByte() < 0 ? got : -1;
+                    }
+            }
+        }
+        catch (Exception exception) when (exception is ZstdException or ArgumentException or InvalidDataException)
+        {
+            throw new InvalidDataException($"its block {block} does not decode ({exception.Message})", exception);
+        }
+    }
+
+    private static int Number(ReadOnlySpan<byte> bytes, int at) => BinaryPrimitives.ReadInt32LittleEndian(bytes[at..]);
 
     /// <summary>All first bytes, then all second bytes, ..; bytes beyond the last whole value stay last.</summary>
     private static void Shuffle(ReadOnlySpan<byte> values, Span<byte> shuffled, int typeSize)

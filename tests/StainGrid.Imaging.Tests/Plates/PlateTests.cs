@@ -193,6 +193,87 @@ public sealed class PlateTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("[{\"path\":\"../x\"}]", "the well \"../x\"")]
+    [InlineData("[{\"path\":\"B/..\"}]", "the well \"B/..\"")]
+    [InlineData("[{\"path\":\"/B/7\"}]", "the well \"/B/7\"")]
+    [InlineData("[{\"path\":\"B/7/../8\"}]", "the well \"B/7/../8\"")]
+    [InlineData("[{\"path\":\"C/1\"}]", "the well \"C/1\"")]
+    [InlineData("[{\"path\":\"B/7\"},{\"path\":\"B/7\"}]", "the well B/7 twice")]
+    [InlineData("[{\"path\":\"B/7\"},{\"path\":\"B/07\"}]", "the well B/07 twice")]
+    [InlineData("[{\"path\":\"B/7\"},{\"path\":\"b/7\"}]", "the well b/7 twice")]
+    [InlineData("[{\"path\":7}]", "the well \"7\"")]
+    [InlineData("[3]", "the well \"\"")]
+    [InlineData("[]", "without any image")]
+    [InlineData("{}", "lists no wells")]
+    [InlineData("[],\"wells\":[]", "not readable as JSON")]
+    public async Task A_plate_whose_wells_lead_astray_is_refused(string wells, string why)
+    {
+        await WritePlateAsync();
+        Directory.CreateSymbolicLink(_folder.File("p.zarr", "C"), _folder.File("p.zarr", "B"));
+        File.WriteAllText(_folder.File("p.zarr", ".zattrs"), "{\"plate\":{\"wells\":" + wells + "}}");
+        Refused(_folder.File("p.zarr"), null, why);
+    }
+
+    [Theory]
+    [InlineData("3", "without a plate")]
+    [InlineData("[{\"plate\":{}}]", "without a plate")]
+    [InlineData("{\"plate\":[]}", "without a plate")]
+    [InlineData("", "not readable as JSON")]
+    public async Task A_plate_with_other_attributes_is_refused(string text, string why)
+    {
+        await WritePlateAsync();
+        File.WriteAllText(_folder.File("p.zarr", ".zattrs"), text);
+        Refused(_folder.File("p.zarr"), null, why);
+        using (var stream = File.OpenWrite(_folder.File("p.zarr", ".zattrs")))
+            stream.SetLength(40L << 20);
+        long held = GC.GetAllocatedBytesForCurrentThread();
+        Refused(_folder.File("p.zarr"), null, "larger than 16 MB");
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - held, 0, 1 << 20);
+        File.Delete(_folder.File("p.zarr", ".zattrs"));
+        File.CreateSymbolicLink(_folder.File("p.zarr", ".zattrs"), _folder.File("p.zarr", "B", "7", ".zattrs"));
+        Refused(_folder.File("p.zarr"), null, "without a plate");
+    }
+
+    [Theory]
+    [InlineData("{\"well\":{\"images\":[{\"path\":\"../8/0\"}]}}", "leads out of it")]
+    [InlineData("{\"well\":{\"images\":[{\"path\":\"/etc\"}]}}", "leads out of it")]
+    [InlineData("{\"well\":{\"images\":[{\"path\":\"link\"}]}}", "leads out of it")]
+    [InlineData("{\"well\":{\"images\":[{}]}}", "leads out of it")]
+    [InlineData("{\"well\":{\"images\":[{\"path\":\"9\"}]}}", "no .zattrs")]
+    [InlineData("{\"well\":{\"images\":3}}", "lists no images")]
+    [InlineData("{\"well\":[]}", "lists no images")]
+    [InlineData("[]", "lists no images")]
+    [InlineData("{\"well\":3,\"well\":4}", "not readable as JSON")]
+    [InlineData("{", "not readable as JSON")]
+    [InlineData(null, "larger than 16 MB")]
+    public async Task A_bad_well_is_a_problem_of_its_own(string? text, string why)
+    {
+        await WritePlateAsync();
+        string well = _folder.File("p.zarr", "B", "7");
+        Directory.CreateSymbolicLink(Path.Combine(well, "link"), _folder.File("p.zarr", "B", "8", "0"));
+        if (text is not null)
+            File.WriteAllText(Path.Combine(well, ".zattrs"), text);
+        else
+            using (var stream = File.OpenWrite(Path.Combine(well, ".zattrs")))
+                stream.SetLength(40L << 20);
+        var fields = PlateDiscovery.Discover(_folder.File("p.zarr"), null, Stop).Fields;
+        Assert.Equal(["B/7/0", "B/8/0"], fields.Select(field => field.Path));
+        Assert.Contains(why, fields[0].Problem, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', fields[0].Problem!);
+        Assert.Null(fields[1].Problem);
+    }
+
+    [Fact]
+    public void A_pattern_that_takes_too_long_is_refused_wherever_it_is_asked()
+    {
+        var slow = new NamePattern("slow", "never^", "(a+)+$");
+        string name = new string('a', 60) + "!";
+        Assert.Null(slow.Match(name));
+        Assert.Contains("takes more than 1 s", Assert.Throws<ImageException>(() => slow.Ignores(name)).Message, StringComparison.Ordinal);
+        Assert.All(NamePattern.Presets, preset => Assert.False(preset.Ignores(new string('_', 4000))));
+    }
+
     [Fact]
     public async Task A_preflight_names_empty_unsharp_missing_and_odd_fields()
     {
@@ -221,7 +302,27 @@ public sealed class PlateTests : IDisposable
         Assert.StartsWith("Well,Field,State,Reason,Width", lines[0], StringComparison.Ordinal);
         Assert.Equal("B08,0,Failed,\"a, \"\"b\"\"\",0,0,0,,0,0,0,,,,", lines[2]);
         byte[] parquet = await QualityTable.ToParquetAsync(rows, Stop);
-        Assert.Equal("PAR1"u8.ToArray(), parquet[^4..]);
+        using var stream = new MemoryStream(parquet);
+        var back = await Parquet.Serialization.ParquetSerializer.DeserializeAsync<QualityRow>(stream, cancellationToken: Stop);
+        Assert.Equal(rows, back.Data);
+    }
+
+    /// <summary>p.zarr with a field each in B/7 and B/8, without pixels.</summary>
+    private async Task WritePlateAsync()
+    {
+        PlateField[] fields = [new("B", 7, 0, []), new("B", 8, 0, [])];
+        var store = new FolderBlobStore(_folder.File("p.zarr"));
+        using var writer = new HcsPlateWriter(store, new PlateLayout("p", "", ["A", "B"], ["1"], fields));
+        foreach (var field in fields)
+        {
+            var image = new OmeZarrImage(field.Path, 16, 16, [new OmeZarrChannel("one")]) { ChunkSize = 16, Levels = 1 };
+            var target = new OmeZarrWriter(new FolderBlobStore(_folder.File("p.zarr", field.Path)), image);
+            await target.WriteArrayMetadataAsync(Stop);
+            await target.WriteChunkAsync(0, 0, 0, 0, new ushort[256], Stop);
+            await target.CompleteAsync(Stop);
+        }
+
+        await writer.WriteAsync(fields, Stop);
     }
 
     private static void Refused(string source, string? pattern, string why)
