@@ -11,6 +11,7 @@ namespace StainGrid.Grains;
 public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
 {
     private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan DropPatience = TimeSpan.FromSeconds(20);
 
     private readonly CancellationTokenSource cancelled = new();
     private readonly TaskCompletionSource allChunks = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -20,6 +21,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     private SlideJob? job;
     private SlideTracker? tracker;
     private IGrainTimer? reconciling;
+    private bool ending;
     private int retries;
     private double wasted;
 
@@ -56,12 +58,12 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     }
 
     /// <inheritdoc/>
-    public Task CancelAsync() => EndAsync(status with { State = SlideState.Cancelled });
+    public Task CancelAsync() => EndAsync(SlideState.Cancelled);
 
     /// <inheritdoc/>
     public Task ReportTilesAsync(int tiles)
     {
-        if (!status.IsFinal)
+        if (!ending)
             Change(status with { TilesDone = status.TilesDone + tiles });
         return Task.CompletedTask;
     }
@@ -77,7 +79,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     /// <inheritdoc/>
     public Task ReportChunkAsync(string planHash, CommittedChunk chunk)
     {
-        if (!status.IsFinal && planHash == job?.PlanHash)
+        if (!ending && planHash == job?.PlanHash)
             Commit([chunk]);
         return Task.CompletedTask;
     }
@@ -110,7 +112,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             var start = await output.BeginAsync(request.Overwrite, request.KeepComplete, stop);
             if (!start.IsComplete)
                 await StainAsync(slide, output, start, stop);
-            await EndAsync(status with { State = SlideState.Complete });
+            await EndAsync(SlideState.Complete);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -174,7 +176,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             }
 
             int pending = await Dispatcher.GetPendingAsync(SlideId, job!.Epoch);
-            if (!status.IsFinal && tracker.Missing() is var missing && missing.Count > pending)
+            if (!ending && tracker.Missing() is var missing && missing.Count > pending)
                 await Dispatcher.EnqueueAsync(job, missing);
         }
         catch (Exception e) when (e is not OperationCanceledException)
@@ -195,31 +197,34 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             allChunks.TrySetResult();
     }
 
-    private Task FailAsync(string error) => EndAsync(status with { State = SlideState.Failed, Error = error });
+    private Task FailAsync(string error) => EndAsync(SlideState.Failed, error);
 
-    // Makes the status final, then lets go of what others hold of the slide.
-    private async Task EndAsync(SlideStatus final)
+    // Lets go of what others hold of the slide, then makes the status final: nothing of it is written any more by then.
+    private async Task EndAsync(SlideState state, string? error = null)
     {
-        if (status.IsFinal)
+        if (ending)
             return;
-        Change(final);
+        ending = true;
         reconciling?.Dispose();
         await cancelled.CancelAsync();
         if (request is not null)
             images.Close(request.Files);
-        if (job is null)
-            return;
         try
         {
-            await Dispatcher.RemoveAsync(SlideId);
-            await Task.WhenAll(Enumerable.Range(0, job.Bands).Select(band =>
-                GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync()));
+            if (job is not null)
+            {
+                await Dispatcher.RemoveAsync(SlideId);
+                await Task.WhenAll(Enumerable.Range(0, job.Bands).Select(band =>
+                    GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync())).WaitAsync(DropPatience);
+            }
         }
         catch (Exception e) when (e is OrleansException or TimeoutException)
         {
-            // They were lost; so is what they held.
+            // They were lost, and what they held; or a store is slow, and what comes late is refused by its epoch.
             LogReconciling(logger, e, SlideId);
         }
+
+        Change(status with { State = state, Error = error });
     }
 
     private void Change(SlideStatus next)
