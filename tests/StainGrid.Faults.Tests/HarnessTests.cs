@@ -36,7 +36,7 @@ public sealed class HarnessTests : IDisposable
         Assert.Equal(24, files.Length);
         Assert.Equal(24, files.Select(file => Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file)))).Distinct().Count());
 
-        await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions { BatchSize = 2 }, cancellationToken: Stop);
+        await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), cancellationToken: Stop);
         var client = new StainGridClient(silo.Grains);
         var watch = System.Diagnostics.Stopwatch.StartNew();
         for (int i = 0; i < 3; i++)
