@@ -117,8 +117,8 @@ internal sealed class ClusterFixture : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        // The logs outlive a test that failed.
-        if (TestContext.Current.TestState?.Result == TestResult.Failed && System.Environment.GetEnvironmentVariable("STAINGRID_FAULT_LOGS") is { Length: > 0 } kept)
+        // The logs outlive the test where one asks for them: its result is not known yet.
+        if (System.Environment.GetEnvironmentVariable("STAINGRID_FAULT_LOGS") is { Length: > 0 } kept)
         {
             Directory.CreateDirectory(kept);
             foreach (string log in Directory.GetFiles(_folder.Path, "*.log"))

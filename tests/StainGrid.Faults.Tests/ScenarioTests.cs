@@ -109,7 +109,8 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
             Model = _folder.File("small.safetensors"),
             Output = output,
             Stride = 128,
-            BlockSide = 1,
+            BlockSide = 1,   // four blocks a field, a tile each
+            BatchSize = 1,
         };
 
         /// <summary>Stains it where that was not done yet; skips the test where the images are absent.</summary>
