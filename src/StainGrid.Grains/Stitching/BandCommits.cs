@@ -34,6 +34,9 @@ public sealed class BandCommits
     /// <summary>The chunks that are durable.</summary>
     public IReadOnlyList<CommittedChunk> Committed => Chunks(band, record);
 
+    /// <summary>Whether a chunk is durable.</summary>
+    public bool Contains(int column) => record.Chunks.ContainsKey(column);
+
     /// <summary>Reads a band and claims it for the job's epoch.</summary>
     /// <exception cref="StaleSlideException">It is claimed for a higher one.</exception>
     /// <exception cref="BlobStoreException">The store fails, or the record is damaged.</exception>
