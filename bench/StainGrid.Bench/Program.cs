@@ -40,7 +40,8 @@ try
     // No tensor leak: resident memory over many tiles through the bare predictor.
     using var model = StainModel.Load(modelFile);
     var plan = new TilingPlan(side, side, new TilingOptions(stride));
-    var predictor = new TilePredictor(model, new PredictionOptions([.. Enumerable.Range(0, 8)], [MapLayer.Mean], plan.FixedPointBits(1)));
+    using var threads = new ComputeThreads(model.Device);
+    var predictor = new TilePredictor(model, new PredictionOptions([.. Enumerable.Range(0, 8)], [MapLayer.Mean], plan.FixedPointBits(1)), threads);
     using var image = ImageReader.Open(slide);
     var range = PlaneRange.Measure(image, 0, model.Metadata.Normalisation);
     var clock = new Stopwatch();

@@ -49,12 +49,15 @@ internal static class PlatePlan
         };
     }
 
-    // One batch to warm up, one to measure.
+    // One batch a thread to warm up, one to measure.
     private static double SecondsPerTile(StainModel model, PlateRequest request, int labels)
     {
-        var plan = new TilingPlan(Tile.Size + request.Stride * (request.BatchSize - 1), Tile.Size, new TilingOptions(request.Stride, request.Blend, TilingOptions.MaxBlockSide));
+        using var threads = new ComputeThreads(model.Device);
+        var plan = new TilingPlan(
+            Tile.Size + request.Stride * (request.BatchSize - 1), Tile.Size + request.Stride * (threads.Count - 1),
+            new TilingOptions(request.Stride, request.Blend, TilingOptions.MaxBlockSide));
         var options = new PredictionOptions([.. Enumerable.Range(0, labels)], Tiling.Statistics.Layers(request.Statistics), plan.FixedPointBits(1)) { BatchSize = request.BatchSize };
-        var predictor = new TilePredictor(model, options);
+        var predictor = new TilePredictor(model, options, threads);
         var block = plan.Block(0);
         var window = new PlaneWindow(block.Input, new float[block.Input.Area]);
         predictor.Predict(plan, block, [window]);

@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace StainGrid.Grains;
 
-/// <summary>Owns a device: its thread, its models and its buffers. Grains await it and never block on torch.</summary>
+/// <summary>Owns a device: its threads, its models and its buffers. Grains await it and never block on torch.</summary>
 public sealed class DeviceExecutor : IDeviceExecutor
 {
     private const int MaxModels = 2;
@@ -16,15 +16,17 @@ public sealed class DeviceExecutor : IDeviceExecutor
     private readonly LinkedList<StainModel> models = [];
     private readonly Dictionary<string, (string Plan, TilePredictor Predictor)> predictors = [];
     private readonly Device device;
+    private readonly ComputeThreads threads;
     private readonly Thread thread;
 
-    /// <summary>Starts the device's thread.</summary>
+    /// <summary>Starts the device's threads.</summary>
     /// <param name="name">"cpu" or "cuda:N".</param>
     /// <exception cref="ArgumentException">There is no such device here.</exception>
     public DeviceExecutor(string name)
     {
         Name = name;
         device = Parse(name);
+        threads = new ComputeThreads(device);
         thread = new Thread(Run) { IsBackground = true, Name = $"device {name}" };
         thread.Start();
     }
@@ -88,6 +90,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
     {
         work.CompleteAdding();
         thread.Join();
+        threads.Dispose();
         work.Dispose();
     }
 
@@ -108,7 +111,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
         {
             BatchSize = job.BatchSize,
         };
-        var predictor = new TilePredictor(ModelOf(job), options);
+        var predictor = new TilePredictor(ModelOf(job), options, threads);
         predictors[job.ModelSha256] = (job.PlanHash, predictor);
         return predictor;
     }

@@ -27,8 +27,8 @@ public static class SlidePredictor
         var rule = model.Metadata.Normalisation;
         var plan = new TilingPlan(image.Info.Width, image.Info.Height, tiling);
         var ranges = planes.Select(plane => PlaneRange.Measure(image, plane, rule, cancellationToken)).ToArray();
-        var predictor = new TilePredictor(model,
-            new PredictionOptions(labels, Statistics.Layers(statistics), plan.FixedPointBits(planes.Count)));
+        using var threads = new ComputeThreads(model.Device);
+        var predictor = new TilePredictor(model, new PredictionOptions(labels, Statistics.Layers(statistics), plan.FixedPointBits(planes.Count)), threads);
         var stitcher = new ChunkStitcher(plan, planes.Count, Math.Max(plan.Slide.Width, plan.Slide.Height), statistics);
         StitchedChunk? slide = null;
         for (int index = 0; index < plan.BlockCount; index++)

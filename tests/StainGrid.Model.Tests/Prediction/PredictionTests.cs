@@ -52,14 +52,63 @@ public class PredictionTests
         Assert.Equal(3, block.TileCount);
         var options = new PredictionOptions([0, 1], AllLayers, plan.FixedPointBits(1)) { BatchSize = 4 };
         var window = PlaneWindow.Read(image, 0, block.Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
-        var together = new TilePredictor(model, options).Predict(plan, block, [window], cancellationToken: TestContext.Current.CancellationToken);
+        using var threads = new ComputeThreads(model.Device);
+        var together = new TilePredictor(model, options, threads).Predict(plan, block, [window], cancellationToken: TestContext.Current.CancellationToken);
         var apart = ProbabilityMap.Empty(0, block.Extent, options.Channels);
         var single = new TilingPlan(200, 128, new TilingOptions(36, Blend.Uniform, 1));
         for (int index = single.BlockCount - 1; index >= 0; index--)
-            apart.Add(new TilePredictor(model, options).Predict(single, single.Block(index), [window], cancellationToken: TestContext.Current.CancellationToken));
+            apart.Add(new TilePredictor(model, options, threads).Predict(single, single.Block(index), [window], cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(together.Weights, apart.Weights);
         for (int channel = 0; channel < options.Channels; channel++)
             Assert.True(together.Sums[channel].AsSpan().SequenceEqual(apart.Sums[channel]), $"Channel {channel} differs.");
+    }
+
+    [Fact]
+    public void The_bytes_do_not_depend_on_the_number_of_threads()
+    {
+        using var model = StainModel.Create(new NetworkOptions(), [new("FIRST", 0, 65_535, "FF0000")], seed: 1);
+        using var image = Noise(192, 128, 1);
+        var plan = new TilingPlan(192, 128, new TilingOptions(64));
+        var options = new PredictionOptions([0], AllLayers, plan.FixedPointBits(1)) { BatchSize = 1 };
+        var window = PlaneWindow.Read(image, 0, plan.Block(0).Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
+        int before = torch.get_num_threads();
+        var maps = new List<ProbabilityMap>();
+        foreach (var (torchs, ours) in ((int, int)[])[(1, 1), (2, 1), (3, 2)])
+        {
+            torch.set_num_threads(torchs);
+            using var threads = new ComputeThreads(model.Device, ours);
+            Assert.Equal(torchs, torch.get_num_threads());
+            int told = 0;
+            maps.Add(new TilePredictor(model, options, threads).Predict(plan, plan.Block(0), [window], tiles => told += tiles, TestContext.Current.CancellationToken));
+            Assert.Equal(plan.Block(0).TileCount, told);
+        }
+
+        torch.set_num_threads(before);
+        foreach (var map in maps.Skip(1))
+        {
+            Assert.Equal(maps[0].Weights, map.Weights);
+            for (int channel = 0; channel < options.Channels; channel++)
+                Assert.True(maps[0].Sums[channel].AsSpan().SequenceEqual(map.Sums[channel]), $"Channel {channel} differs.");
+        }
+    }
+
+    [Fact]
+    public void A_batch_that_fails_ends_its_block_and_not_the_threads()
+    {
+        using var model = Small(Resampling.Convolution);
+        using var image = Noise(300, 300, 1);
+        var plan = new TilingPlan(300, 300, new TilingOptions(64));
+        using var threads = new ComputeThreads(model.Device, 3);
+        var predictor = new TilePredictor(model, new PredictionOptions([0], AllLayers, plan.FixedPointBits(1)) { BatchSize = 1 }, threads);
+        var window = PlaneWindow.Read(image, 0, plan.Block(0).Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
+        using var cancellation = new CancellationTokenSource();
+        int batches = 0;
+        Assert.Throws<OperationCanceledException>(() => predictor.Predict(plan, plan.Block(0), [window], _ => { batches++; cancellation.Cancel(); }, cancellation.Token));
+        Assert.InRange(batches, 1, threads.Count);
+        Assert.Throws<InvalidDataException>(() => predictor.Predict(plan, plan.Block(0), [window], _ => throw new InvalidDataException(), TestContext.Current.CancellationToken));
+        Assert.Equal(16, plan.Block(0).TileCount);
+        predictor.Predict(plan, plan.Block(0), [window], _ => batches += 100, TestContext.Current.CancellationToken);
+        Assert.InRange(batches, 1601, 1600 + threads.Count);
     }
 
     [Theory]
