@@ -26,12 +26,14 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <summary>Starts a silo; on return it takes work.</summary>
     /// <param name="options">What to start.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
+    /// <param name="configure">Adds to the silo, before StainGrid does: another device executor (<see cref="Func{T, TResult}"/> of a device's name to
+    /// <see cref="IDeviceExecutor"/>), or telemetry.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">An option is wrong.</exception>
     /// <exception cref="ClusterException">Redis is not reachable.</exception>
     /// <exception cref="BlobStoreException">The state's store is not.</exception>
     public static async Task<StainGridSilo> StartAsync(
-        StainGridClusterOptions options, LogLevel logLevel = LogLevel.Warning, CancellationToken cancellationToken = default)
+        StainGridClusterOptions options, LogLevel logLevel = LogLevel.Warning, Action<ISiloBuilder>? configure = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.ThrowIfInvalid();
@@ -41,27 +43,41 @@ public sealed class StainGridSilo : IAsyncDisposable
         var (freeSilo, freeGateway) = SiloHost.FreePorts();
         var address = IPAddress.Parse(options.AdvertisedAddress);
         var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout);
-        builder.UseOrleans(silo => silo
-            .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
-            .ConfigureEndpoints(
-                address, options.SiloPort > 0 ? options.SiloPort : freeSilo, options.GatewayPort > 0 ? options.GatewayPort : freeGateway,
-                listenOnAnyHostAddress: !IPAddress.IsLoopback(address))
-            .UseRedisClustering(clustering => clustering.ConfigurationOptions = redis)
-            .UseRedisReminderService(reminders => reminders.ConfigurationOptions = redis)
-            .Configure<ClusterMembershipOptions>(membership =>
-            {
-                // A dead silo is known after about 6 s. Two votes, so that one silo with a bad network cannot evict the others;
-                // of three silos the two that are left give them, and of two Orleans takes the one vote there is.
-                membership.ProbeTimeout = TimeSpan.FromSeconds(2);
-                membership.NumMissedProbesLimit = 3;
-                membership.NumVotesForDeathDeclaration = 2;
-                membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
-            })
+        builder.UseOrleans(silo =>
+        {
+            configure?.Invoke(silo);
+            silo.Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
+                .ConfigureEndpoints(
+                    address, options.SiloPort > 0 ? options.SiloPort : freeSilo, options.GatewayPort > 0 ? options.GatewayPort : freeGateway,
+                    listenOnAnyHostAddress: !IPAddress.IsLoopback(address))
+                .UseRedisClustering(clustering => clustering.ConfigurationOptions = redis)
+                .UseRedisReminderService(reminders => reminders.ConfigurationOptions = redis)
+                .Configure<ClusterMembershipOptions>(membership =>
+                {
+                    // A dead silo is known after about 6 s. Two votes, so that one silo with a bad network cannot evict the others;
+                    // of three silos the two that are left give them, and of two Orleans takes the one vote there is.
+                    membership.ProbeTimeout = TimeSpan.FromSeconds(2);
+                    membership.NumMissedProbesLimit = 3;
+                    membership.NumVotesForDeathDeclaration = 2;
+                    membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 
-            // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
-            .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
-            .AddBlobGrainStorageAsDefault(state)
-            .AddStainGrid(options.SiloName, options.Devices, options.Role));
+                    // A silo that starts asks all silos of the table for an answer: for those that a crash of the whole cluster left
+                    // there it waits so long. Redis may be away for less.
+                    membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
+                    membership.NumMissedTableIAmAliveLimit = 6;
+                })
+
+                // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
+                .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
+                .AddBlobGrainStorageAsDefault(state)
+                .AddStainGrid(options.SiloName, options.Devices, options.Role);
+
+            // The default directory ends the grains of surviving silos that a dead one had listed: the dispatcher with what it knows
+            // of suspects among them. This one asks the survivors.
+#pragma warning disable ORLEANSEXP003
+            silo.AddDistributedGrainDirectory();
+#pragma warning restore ORLEANSEXP003
+        });
         var started = new StainGridSilo(builder.Build());
         try
         {
@@ -80,13 +96,15 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <param name="options">What to run.</param>
     /// <param name="ready">Told once the silo takes work.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
+    /// <param name="configure">Adds to the silo, before StainGrid does.</param>
     /// <param name="cancellationToken">Tells it to stop.</param>
     /// <inheritdoc cref="StartAsync" path="/exception"/>
     public static async Task RunAsync(
-        StainGridClusterOptions options, Action<StainGridSilo> ready, LogLevel logLevel = LogLevel.Warning, CancellationToken cancellationToken = default)
+        StainGridClusterOptions options, Action<StainGridSilo> ready, LogLevel logLevel = LogLevel.Warning, Action<ISiloBuilder>? configure = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(ready);
-        await using var silo = await StartAsync(options, logLevel, cancellationToken);
+        await using var silo = await StartAsync(options, logLevel, configure, cancellationToken);
         ready(silo);
 
         // The host also ends by itself, where the cluster has declared the silo dead.

@@ -40,18 +40,17 @@ internal sealed class BlobFaultProxy : IAsyncDisposable
     private readonly WebApplication _application;
     private readonly HttpMessageInvoker _service = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, UseProxy = false });
     private readonly Uri _target;
-    private readonly Random _random;
+    private Random _random = new(0);
     private readonly Lock _draw = new();
     private readonly ConcurrentQueue<BlobWrite> _history = new();
     private readonly ConcurrentDictionary<BlobFault, int> _injected = new();
     private (double Rate, BlobFault[] Faults) _setting = (0, []);
     private long _clock;
 
-    private BlobFaultProxy(WebApplication application, Uri target, int seed)
+    private BlobFaultProxy(WebApplication application, Uri target)
     {
         _application = application;
         _target = target;
-        _random = new Random(seed);
         ConnectionString = "";
     }
 
@@ -70,6 +69,13 @@ internal sealed class BlobFaultProxy : IAsyncDisposable
     /// <summary>The writes so far, in the order of their ends.</summary>
     public IReadOnlyList<BlobWrite> History => [.. _history];
 
+    /// <summary>Decides which requests fail from now on.</summary>
+    public void Seed(int seed)
+    {
+        lock (_draw)
+            _random = new Random(seed);
+    }
+
     /// <summary>Makes a share of the requests fail from now on, each with one of the faults.</summary>
     /// <param name="rate">0 to 1.</param>
     /// <param name="faults">The faults; none for all.</param>
@@ -81,9 +87,8 @@ internal sealed class BlobFaultProxy : IAsyncDisposable
 
     /// <summary>Starts a proxy that makes no faults yet.</summary>
     /// <param name="connectionString">The blob service's, with its BlobEndpoint.</param>
-    /// <param name="seed">Decides which requests fail.</param>
     /// <param name="cancellationToken">Stops the start.</param>
-    public static async Task<BlobFaultProxy> StartAsync(string connectionString, int seed, CancellationToken cancellationToken)
+    public static async Task<BlobFaultProxy> StartAsync(string connectionString, CancellationToken cancellationToken)
     {
         string endpoint = connectionString.Split(';').Single(part => part.StartsWith("BlobEndpoint=", StringComparison.Ordinal))["BlobEndpoint=".Length..];
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
@@ -96,7 +101,7 @@ internal sealed class BlobFaultProxy : IAsyncDisposable
             kestrel.Limits.MinResponseDataRate = null;
         });
         var application = builder.Build();
-        var proxy = new BlobFaultProxy(application, new Uri(endpoint), seed);
+        var proxy = new BlobFaultProxy(application, new Uri(endpoint));
         application.Run(proxy.ForwardAsync);
         await application.StartAsync(cancellationToken);
         int port = new Uri(application.Urls.Single()).Port;

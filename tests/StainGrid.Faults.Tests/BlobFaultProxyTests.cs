@@ -17,7 +17,8 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _azurite = await AzuriteServer.StartAsync(Stop);
-        _proxy = await BlobFaultProxy.StartAsync(_azurite.ConnectionString, seed: 5, Stop);
+        _proxy = await BlobFaultProxy.StartAsync(_azurite.ConnectionString, Stop);
+        _proxy.Seed(5);
         _proxy.SlowFrom = TimeSpan.FromMilliseconds(300);
         var container = new BlobContainerClient(_azurite.ConnectionString, "plates");
         await container.CreateAsync(cancellationToken: Stop);

@@ -9,6 +9,9 @@ internal sealed class ClusterFixture : IAsyncDisposable
 {
     private const string Container = "plates";
 
+    // How long a silo that was paused may take to find that the cluster went on without it.
+    private static readonly TimeSpan Eviction = TimeSpan.FromSeconds(20);
+
     private readonly TemporaryFolder _folder = new();
     private readonly Dictionary<string, SiloProcess> _silos = [];
     private readonly RedisServer _redis;
@@ -41,9 +44,8 @@ internal sealed class ClusterFixture : IAsyncDisposable
     public string Redis => _redis.Address;
 
     /// <summary>Starts the servers, without silos; skips the test where they are not installed.</summary>
-    /// <param name="seed">Decides which requests of the blob store fail.</param>
     /// <param name="cancellationToken">Stops the start.</param>
-    public static async Task<ClusterFixture> StartAsync(int seed, CancellationToken cancellationToken)
+    public static async Task<ClusterFixture> StartAsync(CancellationToken cancellationToken)
     {
         Assert.SkipUnless((System.Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "node"))),
             "node, which runs Azurite, is not installed (apt-get install nodejs npm).");
@@ -53,7 +55,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
         try
         {
             azurite = await AzuriteServer.StartAsync(cancellationToken);
-            proxy = await BlobFaultProxy.StartAsync(azurite.ConnectionString, seed, cancellationToken);
+            proxy = await BlobFaultProxy.StartAsync(azurite.ConnectionString, cancellationToken);
             await new BlobContainerClient(azurite.ConnectionString, Container).CreateAsync(cancellationToken: cancellationToken);
             return new ClusterFixture(redis, azurite, proxy, $"faults-{Guid.NewGuid():n}");
         }
@@ -81,7 +83,35 @@ internal sealed class ClusterFixture : IAsyncDisposable
     public async Task<SiloProcess> AddAsync(string name, string role, CancellationToken cancellationToken)
     {
         string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0"];
-        return _silos[name] = await SiloProcess.StartAsync(name, arguments, Environment, _folder.Path, cancellationToken);
+        return _silos[name] = await SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, Environment, _folder.Path, cancellationToken);
+    }
+
+    /// <summary>Starts a silo that its poison brings down.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="role">all, cpu or accelerator.</param>
+    /// <param name="kind">BLOCK or FIELD.</param>
+    /// <param name="poison">What the poison is.</param>
+    /// <param name="cancellationToken">Stops the start.</param>
+    public async Task<SiloProcess> AddPoisonedAsync(string name, string role, string kind, string poison, CancellationToken cancellationToken) =>
+        _silos[name] = await SiloProcess.StartAsync(
+            SiloProcess.PoisonPath, name, ["--role", role], new Dictionary<string, string>(Environment) { [$"STAINGRID_POISON_{kind}"] = poison }, _folder.Path, cancellationToken);
+
+    /// <summary>Starts silos again whenever they end, as an orchestrator does. How often it had to.</summary>
+    public async Task<int> KeepAliveAsync(CancellationToken cancellationToken)
+    {
+        int starts = 0;
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            foreach (var silo in _silos.Values.Where(silo => silo.HasExited))
+            {
+                await silo.RestartAsync(CancellationToken.None);
+                starts++;
+            }
+
+            await Task.Delay(100, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        return starts;
     }
 
     /// <summary>Makes one fault of a plan and mends it again.</summary>
@@ -96,6 +126,13 @@ internal sealed class ClusterFixture : IAsyncDisposable
                 await _silos[fault.Silo].PauseAsync();
                 await Task.Delay(fault.For, cancellationToken);
                 await _silos[fault.Silo].ResumeAsync();
+                if (await _silos[fault.Silo].EndsWithinAsync(Eviction))
+                    await _silos[fault.Silo].RestartAsync(cancellationToken);
+                return;
+            case SiloFault.KillAll:
+                await Task.WhenAll(_silos.Values.Select(silo => silo.KillAsync()));
+                await Task.Delay(fault.For, cancellationToken);
+                await Task.WhenAll(_silos.Values.Select(silo => silo.RestartAsync(cancellationToken)));
                 return;
             case SiloFault.Kill:
                 await _silos[fault.Silo].KillAsync();

@@ -16,14 +16,15 @@ public sealed class HarnessTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public void A_seed_gives_its_plan_again_and_others_give_others()
+    public void A_seed_gives_its_fault_again_and_others_give_others()
     {
-        FaultPlan Plan(int seed) => FaultPlan.Draw(seed, ["a", "b", "c"], Enum.GetValues<SiloFault>(), 6,
-            TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4));
-        Assert.Equal(Plan(7).ToString(), Plan(7).ToString());
-        Assert.Equal(20, Enumerable.Range(1, 20).Select(seed => string.Join('\n', Plan(seed).Events)).Distinct().Count());
-        Assert.Equal(Plan(7).Events.OrderBy(fault => fault.After), Plan(7).Events);
-        Assert.All(Plan(7).Events, fault => Assert.InRange(fault.For.TotalSeconds, 1, 4));
+        static FaultEvent Fault(int seed) => FaultPlan.Draw(seed, SiloFault.Kill, ["a", "b", "c"], 24);
+        Assert.Equal(Fault(7), Fault(7));
+        var faults = Enumerable.Range(1, 20).Select(Fault).ToList();
+        Assert.Equal(20, faults.Distinct().Count());
+        Assert.Equal(["a", "b", "c"], faults.Select(fault => fault.Silo).Distinct().Order());
+        Assert.All(faults, fault => Assert.InRange(fault.AfterFields, 1, 18));
+        Assert.True(faults.Select(fault => fault.AfterFields).Distinct().Count() > 8);
     }
 
     [Fact]

@@ -8,94 +8,226 @@ using StainGrid.TestSupport;
 namespace StainGrid.Faults.Tests;
 
 /// <summary>A plate of real images on one cpu and two accelerator silos, each a process of its own, calm and with faults: always
-/// the bytes that one embedded silo gives.</summary>
+/// the bytes that one embedded silo gives, each chunk committed once. tests/faults runs each with many seeds.</summary>
 public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<ScenarioTests.OneSilo>
 {
-    private const string Plate = "p1";
-
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
-    public Task Three_silos_complete_a_plate_with_the_bytes_of_one() => RunAsync(seed: 1, (_, _) => Task.CompletedTask);
+    public Task A_calm_cluster() => RunAsync("calm");
 
     [Fact]
-    public Task An_accelerator_that_is_killed_and_one_that_joins_change_nothing() => RunAsync(seed: 1, async (cluster, status) =>
-    {
-        Assert.Equal(137, await cluster.Silos["a1"].KillAsync());
-        await cluster.AddAsync("a3", "accelerator", Stop);
-    });
+    public Task A_silo_that_is_killed() => RunAsync("killed", SiloFault.Kill);
 
     [Fact]
-    public Task The_cpu_silo_that_is_killed_and_starts_again_goes_on_with_the_plate() => RunAsync(seed: 1, async (cluster, _) =>
-    {
-        Assert.Equal(137, await cluster.Silos["c"].KillAsync());
-        await cluster.Silos["c"].RestartAsync(Stop);
-    });
+    public Task A_silo_that_crashes_in_native_code() => RunAsync("crashed", SiloFault.CrashNative);
 
     [Fact]
-    public Task A_store_that_fails_now_and_then_changes_nothing() => RunAsync(seed: 1, (cluster, _) => Task.CompletedTask, rate: 0.05);
+    public Task A_silo_that_is_paused_and_goes_on() => RunAsync("paused", SiloFault.Pause);
 
-    // The fault comes in the middle: when a third of the fields is complete.
-    private async Task RunAsync(int seed, Func<ClusterFixture, PlateStatus, Task> fault, double rate = 0)
+    [Fact]
+    public Task A_silo_that_is_told_to_stop() => RunAsync("stopped", SiloFault.GracefulStop);
+
+    [Fact]
+    public Task Redis_that_restarts() => RunAsync("redis", SiloFault.RestartRedis);
+
+    [Fact]
+    public Task A_cluster_that_is_killed_as_a_whole_at_half_of_the_plate() => RunAsync("all killed", SiloFault.KillAll);
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(20)]
+    public Task A_store_that_fails(int percent) => RunAsync($"store {percent} %", percent: percent);
+
+    [Fact]
+    public async Task An_accelerator_that_is_killed_and_another_that_joins()
     {
+        await using var cluster = await StartAsync();
+        await StainAsync(cluster, "joined", 1, 8, async () =>
+        {
+            Assert.Equal(137, await cluster.Silos["a1"].KillAsync());
+            await cluster.AddAsync("a3", "accelerator", Stop);
+        });
+    }
+
+    [Fact]
+    public async Task A_block_that_brings_its_silo_down_is_named_after_three_trials_alone_and_the_rest_completes()
+    {
+        await using var cluster = await ClusterFixture.StartAsync(Stop);
         var expected = await one.StainAsync(Stop);
-        var output = TestContext.Current.TestOutputHelper!;
-        await using var cluster = await ClusterFixture.StartAsync(seed, Stop);
+        await Task.WhenAll(
+            cluster.AddAsync("c", "cpu", Stop),
+            cluster.AddPoisonedAsync("a1", "accelerator", "BLOCK", "well-B3:2", Stop),
+            cluster.AddPoisonedAsync("a2", "accelerator", "BLOCK", "well-B3:2", Stop));
+        var (field, starts) = await PoisonedAsync(cluster, expected);
+        Assert.StartsWith("B03/field 0: block 2 failed ", field.Reason, StringComparison.Ordinal);
+        Assert.Contains(" times, the last 3 alone on its silo: ", field.Reason, StringComparison.Ordinal);
+        Assert.InRange(starts, 3, 5);   // once or twice in company before
+    }
+
+    [Fact]
+    public async Task A_field_that_brings_the_only_silo_down_is_named_after_three_trials_alone_and_the_rest_completes()
+    {
+        await using var cluster = await ClusterFixture.StartAsync(Stop);
+        var expected = await one.StainAsync(Stop);
+        await cluster.AddPoisonedAsync("s", "all", "FIELD", "well-B3", Stop);
+        var (field, starts) = await PoisonedAsync(cluster, expected);
+        Assert.Equal("B03/field 0: the silo was lost 3 times while this field ran alone. Look at the image; retry the field when the cause is known.", field.Reason);
+        Assert.InRange(starts, 3, 6);
+    }
+
+    private async Task<(FieldStatus Field, int Starts)> PoisonedAsync(ClusterFixture cluster, PlateDigest expected)
+    {
         var watch = Stopwatch.StartNew();
-        await Task.WhenAll(cluster.AddAsync("c", "cpu", Stop), cluster.AddAsync("a1", "accelerator", Stop), cluster.AddAsync("a2", "accelerator", Stop));
-        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Three silos ready after {watch.Elapsed.TotalSeconds:f1} s."));
-        PlateStatus? last = null;
+        using var done = new CancellationTokenSource();
+        var keeping = cluster.KeepAliveAsync(done.Token);
+        FieldStatus field;
         await using (var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop))
         {
             var client = new StainGridClient(connection.Grains);
-            watch.Restart();
-            cluster.Proxy.Fail(rate);
-            await client.SubmitPlateAsync(Plate, one.Request(ClusterFixture.Output(Plate)), Stop);
-            Task? faulty = null;
+            await client.SubmitPlateAsync("p", one.Request(ClusterFixture.Output("p")), Stop);
             using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
-            late.CancelAfter(TimeSpan.FromMinutes(4));
-            await foreach (var status in client.WatchPlateAsync(Plate, late.Token))
-            {
-                if (status.FieldsComplete >= 8 && faulty is null)
-                {
-                    output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{status.FieldsComplete} fields after {watch.Elapsed.TotalSeconds:f1} s."));
-                    Assert.False(status.IsFinal);
-                    faulty = fault(cluster, status);
-                }
-
+            late.CancelAfter(TimeSpan.FromMinutes(8));
+            PlateStatus? last = null;
+            await foreach (var status in client.WatchPlateAsync("p", late.Token))
                 last = status;
-            }
-
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{last!.State} after {watch.Elapsed.TotalSeconds:f1} s, blocks retried {last.BlocksRetried}, {last.SecondsWasted:f1} s wasted."));
-            cluster.Proxy.Fail(0);
-            await faulty!;
-            Assert.Equal((PlateState.Complete, (string?)null, 24), (last.State, last.Error, last.FieldsComplete));
+            Assert.Equal((PlateState.CompleteWithFailures, TestPlate.Wells.Count - 1, 1), (last!.State, last.FieldsComplete, last.FieldsFailed));
+            field = Assert.Single(await client.GetFieldsAsync("p"), field => field.State == FieldState.Failed);
         }
 
-        var report = CommitHistory.Check(cluster.Proxy.History, Fields(expected));
-        output.WriteLine($"{report.Commits} commits, {report.Tolerated} late writes, {report.Repeated} repeated; {cluster.Proxy.Requests} requests, faults {string.Join(", ", cluster.Proxy.Injected)}.");
-        Assert.Empty(report.Violations);
-        Assert.Equal(24, report.Commits);
-        Assert.Null(expected.FirstDifference(await PlateDigest.OfAsync(cluster.Store(Plate), Stop)));
+        await done.CancelAsync();
+        int starts = await keeping;
+        Say(string.Create(CultureInfo.InvariantCulture, $"{watch.Elapsed.TotalSeconds:f1} s, silos started again {starts} times: {field.Reason}"));
+        var others = expected.Chunks.Where(chunk => !chunk.Key.StartsWith("B/3/", StringComparison.Ordinal)).ToDictionary();
+        Assert.NotEqual(expected.Chunks.Count, others.Count);
+        var stained = await PlateDigest.OfAsync(cluster.Store("p"), Stop);
+        Assert.Null(new PlateDigest(others).FirstDifference(new PlateDigest(stained.Chunks.Where(chunk => !chunk.Key.StartsWith("B/3/", StringComparison.Ordinal)).ToDictionary())));
+        return (field, starts);
     }
 
+    // Every seed is a plate of its own on the same cluster, as in its life.
+    private async Task RunAsync(string name, SiloFault? fault = null, int percent = 0)
+    {
+        await using var cluster = await StartAsync();
+        var runs = new List<Run>();
+        foreach (int seed in FaultPlan.Seeds)
+        {
+            var draw = fault is { } drawn ? FaultPlan.Draw(seed, drawn, [.. cluster.Silos.Keys.Order(StringComparer.Ordinal)], TestPlate.Wells.Count) : null;
+            Say($"{name}, STAINGRID_FAULT_SEED={seed}: {draw?.ToString() ?? "all the time"}");
+            cluster.Proxy.Seed(seed);
+            cluster.Proxy.Fail(percent / 100.0);
+            runs.Add(await StainAsync(cluster, name, seed, draw?.AfterFields ?? 0, draw is null ? null : () => cluster.MakeAsync(draw, Stop)));
+        }
+
+        double[] seconds = [.. runs.Select(run => run.Seconds).Order()];
+        Say(string.Create(CultureInfo.InvariantCulture,
+            $"{name}: {runs.Count} runs, {seconds[seconds.Length / 2]:f1} s in the median, {seconds[^1]:f1} s at most; fields that ran at the fault were done {runs.Max(run => run.Resumed):f1} s after it at most; "
+            + $"{runs.Sum(run => run.Retried)} blocks again, {runs.Sum(run => run.Wasted):f1} s wasted, {runs.Sum(run => run.Commits.Tolerated)} late writes of the same bytes"));
+    }
+
+    private async Task<ClusterFixture> StartAsync()
+    {
+        await one.StainAsync(Stop);
+        var cluster = await ClusterFixture.StartAsync(Stop);
+        try
+        {
+            var watch = Stopwatch.StartNew();
+            await Task.WhenAll(cluster.AddAsync("c", "cpu", Stop), cluster.AddAsync("a1", "accelerator", Stop), cluster.AddAsync("a2", "accelerator", Stop));
+            Say(string.Create(CultureInfo.InvariantCulture, $"Three silos ready after {watch.Elapsed.TotalSeconds:f1} s"));
+            return cluster;
+        }
+        catch
+        {
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    private async Task<Run> StainAsync(ClusterFixture cluster, string name, int seed, int afterFields, Func<Task>? fault)
+    {
+        var expected = await one.StainAsync(Stop);
+        string plate = $"p{seed}";
+        var watch = new Stopwatch();
+        PlateStatus? last = null;
+        Task? faulty = null;
+        DateTimeOffset faultTime = default;
+        await using (var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop))
+        {
+            var client = new StainGridClient(connection.Grains);
+            watch.Start();
+            await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)), Stop);
+            using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+            late.CancelAfter(TimeSpan.FromMinutes(5));
+            try
+            {
+                await foreach (var status in client.WatchPlateAsync(plate, late.Token))
+                {
+                    if (status.FieldsComplete >= afterFields && faulty is null && fault is not null)
+                    {
+                        Assert.False(status.IsFinal, "The plate was done before the fault came.");
+                        faultTime = DateTimeOffset.UtcNow;
+                        faulty = fault();
+                    }
+
+                    last = status;
+                }
+            }
+            catch (OperationCanceledException) when (!Stop.IsCancellationRequested)
+            {
+                Assert.Fail($"{plate} is not done after {watch.Elapsed.TotalSeconds:f0} s: {last}.");
+            }
+
+            watch.Stop();
+            cluster.Proxy.Fail(0);
+            if (faulty is not null)
+                await faulty;
+            Assert.Equal((PlateState.Complete, (string?)null, TestPlate.Wells.Count), (last!.State, last.Error, last.FieldsComplete));
+        }
+
+        var history = cluster.Proxy.History.Where(write => write.Key.StartsWith($"{plate}/", StringComparison.Ordinal)).ToList();
+        var report = CommitHistory.Check(history, Fields(plate, expected));
+        double resumed = faulty is null ? 0 : Resumed(history, faultTime);
+        Say(string.Create(CultureInfo.InvariantCulture,
+            $"{name}, seed {seed}: {watch.Elapsed.TotalSeconds:f1} s, fields that ran at the fault done {resumed:f1} s after it, {last.BlocksRetried} blocks again, {last.SecondsWasted:f1} s wasted, "
+            + $"{report.Commits} commits, {report.Tolerated} late writes, {report.Repeated} repeated"));
+        Assert.Empty(report.Violations);
+        Assert.Equal(TestPlate.Wells.Count, report.Commits);
+        Assert.Null(expected.FirstDifference(await PlateDigest.OfAsync(cluster.Store(plate), Stop)));
+        return new Run(watch.Elapsed.TotalSeconds, resumed, last.BlocksRetried, last.SecondsWasted, report);
+    }
+
+    // Seconds from the fault to the last commit of the fields that had begun and not ended by then.
+    private static double Resumed(IEnumerable<BlobWrite> history, DateTimeOffset fault)
+    {
+        var commits = history.Where(write => write.Accepted && CommitHistory.IsCommit(write.Key)).ToList();
+        var begun = history.Where(write => write.Accepted && write.Time <= fault).Select(write => FieldOf(write.Key)).ToHashSet();
+        return commits.GroupBy(write => FieldOf(write.Key)).Where(field => begun.Contains(field.Key)).Select(field => field.Max(write => write.Time))
+            .Where(time => time > fault).Select(time => (time - fault).TotalSeconds).DefaultIfEmpty().Max();
+
+        static string FieldOf(string key) => string.Join('/', key.Split('/').Take(4));
+    }
+
+    private static void Say(string line) => TestContext.Current.TestOutputHelper!.WriteLine(line);
+
     // What must be committed, from the chunks of the calm plate: a chunk's key is row/column/field/0/0/channel/0/y/x.
-    private static Dictionary<string, (int Across, int Down)> Fields(PlateDigest expected)
+    private static Dictionary<string, (int Across, int Down)> Fields(string plate, PlateDigest expected)
     {
         var fields = new Dictionary<string, (int Across, int Down)>();
         foreach (string[] key in expected.Chunks.Keys.Select(key => key.Split('/')).Where(key => key[3] == "0"))
         {
-            string field = $"{Plate}/{string.Join('/', key[..3])}";
+            string field = $"{plate}/{string.Join('/', key[..3])}";
             var (across, down) = fields.GetValueOrDefault(field);
             fields[field] = (Math.Max(across, int.Parse(key[^1], CultureInfo.InvariantCulture) + 1), Math.Max(down, int.Parse(key[^2], CultureInfo.InvariantCulture) + 1));
         }
 
-        Assert.Equal(24, fields.Count);
+        Assert.Equal(TestPlate.Wells.Count, fields.Count);
         return fields;
     }
 
-    /// <summary>The same plate on the embedded silo of the command with a folder, once for all tests. A process of its own, as the
-    /// silos are: libtorch's sums depend on its number of threads.</summary>
+    private sealed record Run(double Seconds, double Resumed, int Retried, double Wasted, CommitReport Commits);
+
+    /// <summary>The same plate on the embedded silo of the command with a folder, once for all tests.</summary>
     public sealed class OneSilo : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
@@ -122,7 +254,7 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
             var watch = Stopwatch.StartNew();
             var start = new ProcessStartInfo(SiloProcess.CommandPath,
             [
-                "plate", "submit", _folder.File("plate"), "-o", _folder.File("out"), "--id", Plate, "-m", _folder.File("small.safetensors"),
+                "plate", "submit", _folder.File("plate"), "-o", _folder.File("out"), "--id", "one", "-m", _folder.File("small.safetensors"),
                 "--stride", "128", "--block", "1", "--batch", "1", "--json",
             ])
             {

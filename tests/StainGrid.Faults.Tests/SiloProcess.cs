@@ -25,8 +25,10 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     }
 
     /// <summary>The command, in its own project's output of the same configuration.</summary>
-    public static string CommandPath { get; } = Path.Combine(
-        AppContext.BaseDirectory.Replace("/tests/StainGrid.Faults.Tests/bin/", "/src/StainGrid.Cli/bin/", StringComparison.Ordinal), "staingrid");
+    public static string CommandPath { get; } = Output("src/StainGrid.Cli", "staingrid");
+
+    /// <summary>The silo that its poison brings down.</summary>
+    public static string PoisonPath { get; } = Output("tests/StainGrid.PoisonSilo", "StainGrid.PoisonSilo");
 
     public string Name { get; }
 
@@ -41,18 +43,19 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     public TimeSpan StartTime { get; private set; }
 
     /// <summary>Starts a silo and waits for its ready line.</summary>
+    /// <param name="program">The command's path, or another program's with the same arguments.</param>
     /// <param name="name">Its name.</param>
     /// <param name="arguments">What follows <c>staingrid silo --name NAME</c>.</param>
     /// <param name="environment">Added to this process's.</param>
     /// <param name="logs">The folder for its log.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     public static Task<SiloProcess> StartAsync(
-        string name, IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string> environment, string logs, CancellationToken cancellationToken) =>
+        string program, string name, IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string> environment, string logs, CancellationToken cancellationToken) =>
         StartAsync(
             name,
             () =>
             {
-                var info = new ProcessStartInfo(CommandPath, ["silo", "--name", name, .. arguments]);
+                var info = new ProcessStartInfo(program, ["silo", "--name", name, .. arguments]);
                 info.Environment["OMP_WAIT_POLICY"] = "PASSIVE";   // as the launcher sets it
                 foreach (var (variable, value) in environment)
                     info.Environment[variable] = value;
@@ -112,22 +115,29 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         return Task.CompletedTask;
     }
 
+    /// <summary>Waits for its end. Whether it came.</summary>
+    public async Task<bool> EndsWithinAsync(TimeSpan limit)
+    {
+        try
+        {
+            await _process!.WaitForExitAsync(CancellationToken.None).WaitAsync(limit);
+            await _logged;
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Asks it to stop (SIGTERM) and waits. The exit code.</summary>
     /// <exception cref="TimeoutException">It is still there after <paramref name="grace"/>.</exception>
     public async Task<int> StopAsync(TimeSpan grace)
     {
         Signal(Term);
-        try
-        {
-            await _process!.WaitForExitAsync(CancellationToken.None).WaitAsync(grace);
-        }
-        catch (TimeoutException)
-        {
-            throw new TimeoutException($"{Name} did not stop within {grace.TotalSeconds:f0} s of SIGTERM.\n{LogEnd()}");
-        }
-
-        await _logged;
-        return _process.ExitCode;
+        return await EndsWithinAsync(grace)
+            ? _process!.ExitCode
+            : throw new TimeoutException($"{Name} did not stop within {grace.TotalSeconds:f0} s of SIGTERM.\n{LogEnd()}");
     }
 
     /// <inheritdoc/>
@@ -136,6 +146,9 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         await KillAsync();
         _process?.Dispose();
     }
+
+    private static string Output(string project, string program) =>
+        Path.Combine(AppContext.BaseDirectory.Replace("/tests/StainGrid.Faults.Tests/bin/", $"/{project}/bin/", StringComparison.Ordinal), program);
 
     private async Task StartAsync(CancellationToken cancellationToken)
     {

@@ -72,7 +72,7 @@ internal static class SiloCommand
                     },
                     ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),
                 };
-                await StainGridSilo.RunAsync(options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken);
+                await StainGridSilo.RunAsync(options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken: cancellationToken);
                 return ExitCodes.Done;
             }
             catch (ArgumentException e)

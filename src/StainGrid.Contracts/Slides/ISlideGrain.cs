@@ -44,6 +44,7 @@ public interface ISlideGrain : IGrainWithStringKey
     /// <summary>From the dispatcher or a tile grain: a block cannot be computed.</summary>
     /// <param name="epoch">The start of the slide that this is of.</param>
     /// <param name="error">Why, in one line.</param>
+    /// <param name="quarantined">Whether the block was tried alone as often as any is.</param>
     [Alias("fail"), AlwaysInterleave]
-    Task FailAsync(long epoch, string error);
+    Task FailAsync(long epoch, string error, bool quarantined);
 }

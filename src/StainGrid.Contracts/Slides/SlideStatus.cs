@@ -36,6 +36,7 @@ public enum SlideState
 /// <param name="ChunksTotal">Output chunks to write.</param>
 /// <param name="Error">Why it failed, in one line: what, where, what to do; else null.</param>
 /// <param name="Report">The output's check of itself, once it is complete; else null.</param>
+/// <param name="Quarantined">Whether it failed by a block that was tried alone, so that another try is not worth a silo.</param>
 [GenerateSerializer, Immutable, Alias("staingrid.slide-status")]
 public sealed record SlideStatus(
     [property: Id(0)] SlideState State,
@@ -45,7 +46,8 @@ public sealed record SlideStatus(
     [property: Id(4)] long ChunksDone,
     [property: Id(5)] long ChunksTotal,
     [property: Id(6)] string? Error,
-    [property: Id(7)] SlideReport? Report)
+    [property: Id(7)] SlideReport? Report,
+    [property: Id(8)] bool Quarantined = false)
 {
     /// <summary>Whether nothing more will happen.</summary>
     public bool IsFinal => State is SlideState.Complete or SlideState.Failed or SlideState.Cancelled;

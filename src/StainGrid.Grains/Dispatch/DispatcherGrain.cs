@@ -136,7 +136,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
 
     // Told again whenever the slide asks for the block again: a message may be lost.
     private void Quarantine(BlockFailure failure) => GrainFactory.GetGrain<ISlideGrain>(failure.SlideId).FailAsync(
-        failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its silo: {failure.Reason}").Ignore();
+        failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its silo: {failure.Reason}", quarantined: true).Ignore();
 
     private void Wake()
     {

@@ -412,6 +412,8 @@ public sealed partial class PlateGrain(
         Record.SecondsWasted += status.Report?.SecondsWasted ?? 0;
         if (status.State == SlideState.Complete)
             Record.Fields[field] = FieldState.Complete;
+        else if (current() && status.Quarantined)
+            Fail(field, status.Error!);
         else if (current())
             await FailedAsync(field, status.Error ?? "the slide was cancelled");
         Change();

@@ -93,7 +93,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     }
 
     /// <inheritdoc/>
-    public Task FailAsync(long epoch, string error) => epoch == job?.Epoch ? FailAsync(error) : Task.CompletedTask;
+    public Task FailAsync(long epoch, string error, bool quarantined) =>
+        epoch == job?.Epoch ? EndAsync(SlideState.Failed, error, quarantined) : Task.CompletedTask;
 
     /// <inheritdoc/>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => cancelled.CancelAsync();
@@ -123,7 +124,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             bool expected = e is SlideException or ImageException or ModelFileException or BlobStoreException;
             if (!expected)
                 LogUnexpected(logger, e, SlideId);
-            await FailAsync(expected ? e.Message : $"{SlideId}: {e.GetType().Name}: {e.Message}");
+            await EndAsync(SlideState.Failed, expected ? e.Message : $"{SlideId}: {e.GetType().Name}: {e.Message}");
         }
         finally
         {
@@ -197,10 +198,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             allChunks.TrySetResult();
     }
 
-    private Task FailAsync(string error) => EndAsync(SlideState.Failed, error);
-
     // Lets go of what others hold of the slide, then makes the status final: nothing of it is written any more by then.
-    private async Task EndAsync(SlideState state, string? error = null)
+    private async Task EndAsync(SlideState state, string? error = null, bool quarantined = false)
     {
         if (ending)
             return;
@@ -224,7 +223,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             LogReconciling(logger, e, SlideId);
         }
 
-        Change(status with { State = state, Error = error });
+        Change(status with { State = state, Error = error, Quarantined = quarantined });
     }
 
     private void Change(SlideStatus next)

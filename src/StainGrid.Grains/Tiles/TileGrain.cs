@@ -169,7 +169,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                 if (lost ? Environment.TickCount64 - started > LostStitcherPatience.TotalMilliseconds : attempt >= WriteAttempts)
                 {
                     if (!lost)
-                        await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(job.Epoch, e.Message);
+                        await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(job.Epoch, e.Message, quarantined: false);
                     throw;
                 }
 
