@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Orleans.Configuration;
+using StainGrid.Contracts;
 
 namespace StainGrid.Client;
 
@@ -30,6 +31,7 @@ public sealed class StainGridCluster : IAsyncDisposable
         late.CancelAfter(limit);
         var options = await RedisServers.ReachAsync(redis, limit, cancellationToken);
         var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.Services.AddStainGridExceptions();
         builder.UseOrleansClient(client => client
             .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (clusterId, serviceId))
             .Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(30))

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Orleans.Configuration;
 using Orleans.Placement;
 using Orleans.Runtime.MembershipService.SiloMetadata;
+using StainGrid.Contracts;
 using StainGrid.Grains;
 
 namespace StainGrid.Silo;
@@ -31,6 +32,7 @@ public static class SiloBuilderExtensions
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(_ => name => new DeviceExecutor(name));
+        silo.Services.AddStainGridExceptions();
         silo.Services.AddSingleton<SlideImageCache>();
         silo.Services.AddSingleton<SlideGate>();
         silo.Services.AddOpenTelemetry()

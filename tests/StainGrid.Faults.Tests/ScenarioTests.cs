@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.RegularExpressions;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -9,7 +10,7 @@ namespace StainGrid.Faults.Tests;
 
 /// <summary>A plate of real images on one cpu and two accelerator silos, each a process of its own, calm and with faults: always
 /// the bytes that one embedded silo gives, each chunk committed once. tests/faults runs each with many seeds.</summary>
-public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<ScenarioTests.OneSilo>
+public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<ScenarioTests.OneSilo>
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -75,6 +76,36 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
         var (field, starts) = await PoisonedAsync(cluster, expected);
         Assert.Equal("B03/field 0: the silo was lost 3 times while this field ran alone. Look at the image; retry the field when the cause is known.", field.Reason);
         Assert.InRange(starts, 3, 6);
+    }
+
+    [Fact]
+    public async Task A_plate_beside_one_ten_times_larger_gets_half_of_the_devices()
+    {
+        await using var cluster = await StartAsync();
+        await using var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop);
+        var client = new StainGridClient(connection.Grains);
+        double alone = await SmallAsync("alone");
+        await client.SubmitPlateAsync("large", one.Request(ClusterFixture.Output("large")) with { Source = one.Larger(times: 10) }, Stop);
+        long before = (await client.GetPlateAsync("large")).TilesDone;
+        double beside = await SmallAsync("beside");
+        var large = await client.GetPlateAsync("large");
+        long small = (await client.GetPlateAsync("beside")).TilesDone;
+        await client.CancelPlateAsync("large");
+        Say(string.Create(CultureInfo.InvariantCulture,
+            $"The small plate took {alone:f1} s alone, {beside:f1} s beside the large one: {beside / alone:f2} times; {small} tiles of it, {large.TilesDone - before} of the large one by then"));
+        Assert.Equal((PlateState.Running, 10 * TestPlate.Wells.Count), (large.State, large.Fields));
+        Assert.InRange(large.TilesDone - before, small / 2, small * 3 / 2);
+
+        async Task<double> SmallAsync(string plate)
+        {
+            var watch = Stopwatch.StartNew();
+            await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)), Stop);
+            PlateStatus? last = null;
+            await foreach (var status in client.WatchPlateAsync(plate, Stop))
+                last = status;
+            Assert.Equal(PlateState.Complete, last!.State);
+            return watch.Elapsed.TotalSeconds;
+        }
     }
 
     private async Task<(FieldStatus Field, int Starts)> PoisonedAsync(ClusterFixture cluster, PlateDigest expected)
@@ -228,21 +259,37 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
     private sealed record Run(double Seconds, double Resumed, int Retried, double Wasted, CommitReport Commits);
 
     /// <summary>The same plate on the embedded silo of the command with a folder, once for all tests.</summary>
-    public sealed class OneSilo : IDisposable
+    public sealed partial class OneSilo : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
         private PlateDigest? _digest;
+
+        // One that stains a tile in milliseconds, or the one that the command comes with.
+        private string Model => Environment.GetEnvironmentVariable("STAINGRID_FAULT_MODEL") == "shipped"
+            ? Path.Combine(Path.GetDirectoryName(SiloProcess.CommandPath)!, "models", "staingrid-neuron.safetensors")
+            : _folder.File("small.safetensors");
 
         /// <summary>What all clusters are asked for.</summary>
         internal PlateRequest Request(string output) => new()
         {
             Source = _folder.File("plate"),
-            Model = _folder.File("small.safetensors"),
+            Model = Model,
             Output = output,
             Stride = 128,
             BlockSide = 1,   // four blocks a field, a tile each
             BatchSize = 1,
         };
+
+        /// <summary>A manifest of a plate with the same images in so many fields a well.</summary>
+        internal string Larger(int times)
+        {
+            string[] images = [.. Directory.GetFiles(_folder.File("plate"), "*.png").Order(StringComparer.Ordinal)];
+            string manifest = _folder.File("plate", "larger.csv");
+            File.WriteAllLines(manifest, ["well,field,plane,file", .. from image in images
+                                                                      from field in Enumerable.Range(0, times)
+                                                                      select $"{WellName().Match(image).Groups[1].Value},{field},0,{Path.GetFileName(image)}"]);
+            return manifest;
+        }
 
         /// <summary>Stains it where that was not done yet; skips the test where the images are absent.</summary>
         internal async Task<PlateDigest> StainAsync(CancellationToken cancellationToken)
@@ -250,11 +297,12 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
             if (_digest is not null)
                 return _digest;
             TestPlate.Write(_folder.File("plate"));
-            TestPlate.WriteModel(_folder.File("small.safetensors"));
+            if (!File.Exists(Model))
+                TestPlate.WriteModel(Model);
             var watch = Stopwatch.StartNew();
             var start = new ProcessStartInfo(SiloProcess.CommandPath,
             [
-                "plate", "submit", _folder.File("plate"), "-o", _folder.File("out"), "--id", "one", "-m", _folder.File("small.safetensors"),
+                "plate", "submit", _folder.File("plate"), "-o", _folder.File("out"), "--id", "one", "-m", Model,
                 "--stride", "128", "--block", "1", "--batch", "1", "--json",
             ])
             {
@@ -273,5 +321,8 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
 
         /// <inheritdoc/>
         public void Dispose() => _folder.Dispose();
+
+        [GeneratedRegex("well-([A-Z][0-9]+)")]
+        private static partial Regex WellName();
     }
 }

@@ -45,6 +45,9 @@ public sealed class ClusterTests : IDisposable
             await foreach (var status in client.WatchAsync(slide, Stop))
                 last = status;
             Assert.Equal((SlideState.Complete, (string?)null), (last!.State, last.Error));
+            var refused = await Assert.ThrowsAsync<PlateException>(() => client.SubmitPlateAsync(
+                "none", new PlateRequest { Source = folder.File("nowhere"), Model = folder.File("small.safetensors"), Output = folder.File("none") }, Stop));
+            Assert.Contains(folder.File("nowhere"), refused.Message, StringComparison.Ordinal);
         }
 
         accelerator.Terminate();
