@@ -287,7 +287,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
             string manifest = _folder.File("plate", "larger.csv");
             File.WriteAllLines(manifest, ["well,field,plane,file", .. from image in images
                                                                       from field in Enumerable.Range(0, times)
-                                                                      select $"{WellName().Match(image).Groups[1].Value},{field},0,{Path.GetFileName(image)}"]);
+                                                                      select $"{WellName().Match(image).Groups[1].Value},{field},0,\"{Path.GetFileName(image)}\""]);
             return manifest;
         }
 
