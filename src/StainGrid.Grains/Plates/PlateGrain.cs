@@ -23,7 +23,7 @@ public sealed partial class PlateGrain(
     private readonly CancellationTokenSource ended = new();
     private readonly Dictionary<int, Task> tasks = [];
     private readonly Dictionary<int, SlideStatus> running = [];
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Signal changed = new();
     private long version;
     private long tilesOfEndedFields;
     private int devices;
@@ -107,7 +107,7 @@ public sealed partial class PlateGrain(
     public async Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (version == this.version && wait > TimeSpan.Zero && !IsFinal)
-            await Task.WhenAny(changed.Task, Task.Delay(wait));
+            await changed.WaitAsync(wait);
         int Count(FieldState state) => Record.Fields.Count(field => field == state);
         return new PlateStatus
         {
@@ -487,9 +487,7 @@ public sealed partial class PlateGrain(
     private void Change()
     {
         version++;
-        var waiters = changed;
-        changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        waiters.SetResult();
+        changed.Raise();
     }
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);

@@ -15,8 +15,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
 
     private readonly CancellationTokenSource cancelled = new();
     private readonly TaskCompletionSource allChunks = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Signal changed = new();
     private SlideStatus status = new(SlideState.New, 0, 0, 0, 0, 0, null, null);
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SlideRequest? request;
     private SlideJob? job;
     private SlideTracker? tracker;
@@ -53,7 +53,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     public async Task<SlideStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (status.Version == version && wait > TimeSpan.Zero && !status.IsFinal)
-            await Task.WhenAny(changed.Task, Task.Delay(wait));
+            await changed.WaitAsync(wait);
         return status;
     }
 
@@ -230,9 +230,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     private void Change(SlideStatus next)
     {
         status = next with { Version = status.Version + 1 };
-        var waiters = changed;
-        changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        waiters.SetResult();
+        changed.Raise();
     }
 
     private static bool SameRequest(SlideRequest left, SlideRequest right) =>
