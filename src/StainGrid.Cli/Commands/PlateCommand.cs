@@ -73,7 +73,7 @@ internal static class PlateCommand
             }
 
             return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -99,7 +99,7 @@ internal static class PlateCommand
             var plan = await PlatePlan.MakeAsync(request, parsed.GetValue(options.Device)!, cancellationToken);
             InfoCommand.Print(plan, parsed.GetValue(options.Json));
             return ExitCodes.Done;
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -159,7 +159,7 @@ internal static class PlateCommand
             }
 
             return ExitCodes.Done;
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -180,7 +180,7 @@ internal static class PlateCommand
                 return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
             await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
             return await act(new StainGridClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -286,7 +286,7 @@ internal static class PlateCommand
 
     private static string FullStore(string store) => store.Contains("://", StringComparison.Ordinal) ? store : Path.GetFullPath(store);
 
-    private static async Task<int> Guard(bool json, Func<Task<int>> act)
+    private static async Task<int> Guard(bool json, Func<Task<int>> act, CancellationToken cancellationToken)
     {
         try
         {
@@ -302,7 +302,7 @@ internal static class PlateCommand
             ResultReport.Failure("staingrid", e.Message, json);
             return ExitCodes.Failed;
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient(cancellationToken))
         {
             ResultReport.Failure("staingrid", $"The cluster does not answer ({e.Message.Split('\n')[0]}). Ask again.", json);
             return ExitCodes.Failed;

@@ -354,7 +354,7 @@ public sealed partial class PlateGrain(
         {
             devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
         }
-        catch (Exception e) when (IsTransient(e))
+        catch (Exception e) when (e.IsTransient(ended.Token))
         {
             // A dispatcher that was lost is elsewhere in a moment.
         }
@@ -398,7 +398,7 @@ public sealed partial class PlateGrain(
                 Lost(field, alone);
                 return;
             }
-            catch (Exception e) when (IsTransient(e) && current())
+            catch (Exception e) when (e.IsTransient(ended.Token) && current())
             {
                 LogField(logger, e, PlateId, Fields[field].Path);
                 status = status with { State = SlideState.New, Version = -1 };
@@ -416,9 +416,6 @@ public sealed partial class PlateGrain(
             await FailedAsync(field, status.Error ?? "the slide was cancelled");
         Change();
     }
-
-    private bool IsTransient(Exception e) =>
-        e is OrleansException or TimeoutException || (e is OperationCanceledException && !ended.IsCancellationRequested);
 
     private async Task FailedAsync(int field, string reason)
     {

@@ -179,7 +179,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             if (!ending && tracker.Missing() is var missing && missing.Count > pending)
                 await Dispatcher.EnqueueAsync(job, missing);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             // A silo was lost a moment ago: its grains are elsewhere the next time.
             LogReconciling(logger, e, SlideId);
@@ -218,7 +218,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
                     GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync())).WaitAsync(DropPatience);
             }
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient())
         {
             // They were lost, and what they held; or a store is slow, and what comes late is refused by its epoch.
             LogReconciling(logger, e, SlideId);
