@@ -57,8 +57,8 @@ internal static class PlateCommand
         cluster.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
         {
-            string store = FullStore(parsed.GetValue(output)!);
-            string plate = parsed.GetValue(id) ?? Path.GetFileName(new Uri(store.Contains("://", StringComparison.Ordinal) ? store : "file://" + store).AbsolutePath.TrimEnd('/'));
+            string store = BlobStores.FullAddress(parsed.GetValue(output)!);
+            string plate = parsed.GetValue(id) ?? BlobStores.NameOf(store);
             var request = options.PlateRequest(parsed, parsed.GetValue(source)!, store) with { Pattern = parsed.GetValue(pattern), Weight = parsed.GetValue(weight) };
             bool json = parsed.GetValue(options.Json);
             if (cluster.IsGiven(parsed))
@@ -139,7 +139,7 @@ internal static class PlateCommand
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(parsed, options, FullStore(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(parsed, options, BlobStores.FullAddress(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -283,8 +283,6 @@ internal static class PlateCommand
         Description = "How names tell well, field and plane: isl, phenix, imagexpress, cv8000, or a regular expression; #channel=N behind it chooses a channel.",
         HelpName = "P",
     };
-
-    private static string FullStore(string store) => store.Contains("://", StringComparison.Ordinal) ? store : Path.GetFullPath(store);
 
     private static async Task<int> Guard(bool json, Func<Task<int>> act, CancellationToken cancellationToken)
     {

@@ -376,7 +376,7 @@ public sealed partial class PlateGrain(
         var slide = SlideOf(field);
         var request = SlideRequestOf(Record.Request!, Fields[field].Files) with
         {
-            Output = PlateOutput.FieldUri(Record.Request!.Output, Fields[field]),
+            Output = BlobStores.AddressWithin(Record.Request!.Output, Fields[field].Path),
             PlateId = PlateId,
             KeepComplete = true,
             ModelSha256 = Record.ModelSha256,
@@ -489,10 +489,7 @@ public sealed partial class PlateGrain(
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
-    // Without the signature that a URL may have: lists are for many eyes.
-    private PlateSummary Summary => new(PlateId, Record.Request!.Source, WithoutQuery(Record.Request.Output), Record.Submitted, Record.State);
-
-    private static string WithoutQuery(string store) => store.Contains("://", StringComparison.Ordinal) ? store.Split('?')[0] : store;
+    private PlateSummary Summary => new(PlateId, Record.Request!.Source, BlobStores.WithoutSecrets(Record.Request.Output), Record.Submitted, Record.State);
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)

@@ -33,18 +33,6 @@ public sealed class PlateOutput : IDisposable
         writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, layout));
     }
 
-    /// <summary>The store of a field's image: the plate's with the field's path.</summary>
-    public static string FieldUri(string output, PlateField field)
-    {
-        ArgumentNullException.ThrowIfNull(output);
-        ArgumentNullException.ThrowIfNull(field);
-        if (!output.Contains("://", StringComparison.Ordinal) || !output.Contains('?', StringComparison.Ordinal))
-            return $"{output.TrimEnd('/')}/{field.Path}";
-        var uri = new UriBuilder(output);   // a signature in the query stays behind the path
-        uri.Path = $"{uri.Path.TrimEnd('/')}/{field.Path}";
-        return uri.Uri.AbsoluteUri;
-    }
-
     /// <summary>Makes the output this plate's.</summary>
     /// <exception cref="PlateException">It is another plate's, or holds what is not ours.</exception>
     /// <exception cref="BlobStoreException">The store fails.</exception>
