@@ -8,6 +8,8 @@ namespace StainGrid.Silo.Tests;
 
 public sealed class ClusterTests : IDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     private readonly TemporaryFolder folder = new();
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -19,10 +21,10 @@ public sealed class ClusterTests : IDisposable
     {
         await using var redis = await RedisServer.StartAsync(Stop);
         string[] common = ["--redis", redis.Address, "--cluster", "two", "--state", folder.File("state")];
-        await using var cpu = new SiloProcess([.. common, "--role", "cpu", "--name", "c"]);
-        Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", await cpu.ReadyAsync(Stop), StringComparison.Ordinal);
-        await using var accelerator = new SiloProcess([.. common, "--role", "accelerator", "--device", "cpu", "--name", "a"]);
-        Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", await accelerator.ReadyAsync(Stop), StringComparison.Ordinal);
+        await using var cpu = await StartAsync("c", [.. common, "--role", "cpu"]);
+        Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", cpu.ReadyLine, StringComparison.Ordinal);
+        await using var accelerator = await StartAsync("a", [.. common, "--role", "accelerator", "--device", "cpu"]);
+        Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", accelerator.ReadyLine, StringComparison.Ordinal);
 
         string image = folder.File("slide.png");
         PngWriter.WriteGrey16(image, [.. Enumerable.Range(0, 200 * 150).Select(i => (ushort)(i * 37))], 200, 150);
@@ -47,19 +49,16 @@ public sealed class ClusterTests : IDisposable
             Assert.Equal((SlideState.Complete, (string?)null), (last!.State, last.Error));
         }
 
-        accelerator.Terminate();
-        Assert.Equal(0, await accelerator.ExitAsync(Stop));
-        Assert.DoesNotContain("did not stop in good order", accelerator.Errors, StringComparison.Ordinal);
-        cpu.Terminate();
-        Assert.Equal(0, await cpu.ExitAsync(Stop));
+        Assert.Equal(0, await accelerator.StopAsync(Patience));
+        Assert.DoesNotContain("did not stop in good order", await File.ReadAllTextAsync(accelerator.Log, Stop), StringComparison.Ordinal);
+        Assert.Equal(0, await cpu.StopAsync(Patience));
     }
 
     [Fact]
     public async Task Redis_or_a_cluster_that_is_not_there_is_told_in_one_line()
     {
-        await using var silo = new SiloProcess("--redis", "127.0.0.1:1", "--state", folder.File("state"));
-        Assert.Equal(1, await silo.ExitAsync(Stop));
-        Assert.Equal("staingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.", silo.Errors);
+        await RefusedAsync(1, "\nstaingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.\n---",
+            "--redis", "127.0.0.1:1", "--state", folder.File("state"));
         await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync("127.0.0.1:1", "c", timeout: TimeSpan.FromSeconds(2), cancellationToken: Stop));
         await using var redis = await RedisServer.StartAsync(Stop);
         var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(3), cancellationToken: Stop));
@@ -71,10 +70,15 @@ public sealed class ClusterTests : IDisposable
     [InlineData("Redis must be HOST:PORT, as in 10.0.0.5:6379.", "--redis", "nowhere", "--state", "s")]
     [InlineData("--role 'gpu' is none of all, cpu, accelerator.", "--redis", "h:1", "--state", "s", "--role", "gpu")]
     [InlineData("'tpu' is not a device.", "--redis", "h:1", "--state", "s", "--device", "tpu")]
-    public async Task Wrong_options_end_with_2(string said, params string[] arguments)
+    public Task Wrong_options_end_with_2(string said, params string[] arguments) => RefusedAsync(2, said, arguments);
+
+    private async Task RefusedAsync(int exit, string said, params string[] arguments)
     {
-        await using var silo = new SiloProcess(arguments);
-        Assert.Equal(2, await silo.ExitAsync(Stop));
-        Assert.Contains(said, silo.Errors, StringComparison.Ordinal);
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync("refused", arguments));
+        Assert.Contains($"refused ended with {exit} before it was ready.", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(said, refused.Message, StringComparison.Ordinal);
     }
+
+    private Task<SiloProcess> StartAsync(string name, string[] arguments) =>
+        SiloProcess.StartAsync(name, arguments, new Dictionary<string, string>(), folder.Path, Stop);
 }

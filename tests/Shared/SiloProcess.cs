@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
-namespace StainGrid.Faults.Tests;
+namespace StainGrid.TestSupport;
 
 /// <summary>A silo in a process of its own, to be killed, paused and started again under the same name.</summary>
 internal sealed partial class SiloProcess : IAsyncDisposable
@@ -24,9 +25,12 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         _timeout = timeout;
     }
 
-    /// <summary>The command, in its own project's output of the same configuration.</summary>
+    /// <summary>The command, in its own project's output of the same configuration; the test's project must refer to it.</summary>
     public static string CommandPath { get; } = Path.Combine(
-        AppContext.BaseDirectory.Replace("/tests/StainGrid.Faults.Tests/bin/", "/src/StainGrid.Cli/bin/", StringComparison.Ordinal), "staingrid");
+        TestsBin().Replace(AppContext.BaseDirectory, "/src/StainGrid.Cli/bin/", 1), "staingrid");
+
+    [GeneratedRegex("/tests/[^/]+/bin/")]
+    private static partial Regex TestsBin();
 
     public string Name { get; }
 
@@ -34,6 +38,9 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     public string Log { get; }
 
     public int Id => _process!.Id;
+
+    /// <summary>The line that said it is ready.</summary>
+    public string ReadyLine { get; private set; } = "";
 
     public bool HasExited => _process is null || _process.HasExited;
 
@@ -117,13 +124,20 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     public async Task<int> StopAsync(TimeSpan grace)
     {
         Signal(Term);
+        return await ExitAsync(grace);
+    }
+
+    /// <summary>Waits until it ends by itself. The exit code.</summary>
+    /// <exception cref="TimeoutException">It is still there after <paramref name="patience"/>.</exception>
+    public async Task<int> ExitAsync(TimeSpan patience)
+    {
         try
         {
-            await _process!.WaitForExitAsync(CancellationToken.None).WaitAsync(grace);
+            await _process!.WaitForExitAsync(CancellationToken.None).WaitAsync(patience);
         }
         catch (TimeoutException)
         {
-            throw new TimeoutException($"{Name} did not stop within {grace.TotalSeconds:f0} s of SIGTERM.\n{LogEnd()}");
+            throw new TimeoutException($"{Name} did not end within {patience.TotalSeconds:f0} s.\n{LogEnd()}");
         }
 
         await _logged;
@@ -144,7 +158,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         info.RedirectStandardError = true;
         _process?.Dispose();
         var writer = TextWriter.Synchronized(new StreamWriter(Log, append: true) { AutoFlush = true });
-        var ready = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ready = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         var watch = Stopwatch.StartNew();
         Process process;
         try
@@ -161,7 +175,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         _logged = LogAsync();
         try
         {
-            await ready.Task.WaitAsync(_timeout, cancellationToken);
+            ReadyLine = await ready.Task.WaitAsync(_timeout, cancellationToken);
         }
         catch (TimeoutException)
         {
@@ -185,7 +199,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
             {
                 await writer.WriteLineAsync(line);
                 if (line.StartsWith(_ready, StringComparison.Ordinal))
-                    ready.TrySetResult();
+                    ready.TrySetResult(line);
             }
         }
     }
