@@ -105,11 +105,14 @@ public sealed class ScenarioTests(ScenarioTests.OneSilo one) : IClassFixture<Sce
         internal PlateRequest Request(string output) => new()
         {
             Source = _folder.File("plate"),
-            Model = _folder.File("small.safetensors"),
+            Settings = new()
+            {
+                Model = _folder.File("small.safetensors"),
+                Stride = 128,
+                BlockSide = 1,   // four blocks a field, a tile each
+                BatchSize = 1,
+            },
             Output = output,
-            Stride = 128,
-            BlockSide = 1,   // four blocks a field, a tile each
-            BatchSize = 1,
         };
 
         /// <summary>Stains it where that was not done yet; skips the test where the images are absent.</summary>

@@ -40,7 +40,7 @@ public sealed class ClusterTests : IDisposable
             string slide = await client.SubmitAsync(new SlideRequest
             {
                 Files = [image],
-                Model = folder.File("small.safetensors"),
+                Settings = new() { Model = folder.File("small.safetensors") },
                 Output = folder.File("out.ome.zarr"),
             });
             SlideStatus? last = null;

@@ -59,7 +59,14 @@ internal static class PlateCommand
         {
             string store = BlobStores.FullAddress(parsed.GetValue(output)!);
             string plate = parsed.GetValue(id) ?? BlobStores.NameOf(store);
-            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, store) with { Pattern = parsed.GetValue(pattern), Weight = parsed.GetValue(weight) };
+            var request = new PlateRequest
+            {
+                Source = Path.GetFullPath(parsed.GetValue(source)!),
+                Pattern = parsed.GetValue(pattern),
+                Settings = options.Settings(parsed),
+                Output = store,
+                Weight = parsed.GetValue(weight),
+            };
             bool json = parsed.GetValue(options.Json);
             if (cluster.IsGiven(parsed))
             {
@@ -95,8 +102,8 @@ internal static class PlateCommand
         options.AddTo(command, options.Overwrite, options.Verbose);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
         {
-            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, "") with { Pattern = parsed.GetValue(pattern) };
-            var plan = await PlatePlan.MakeAsync(request, parsed.GetValue(options.Device)!, cancellationToken);
+            var plan = await PlatePlan.MakeAsync(
+                Path.GetFullPath(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(options.Device)!, cancellationToken);
             InfoCommand.Print(plan, parsed.GetValue(options.Json));
             return ExitCodes.Done;
         }, cancellationToken));

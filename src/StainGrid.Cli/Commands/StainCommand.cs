@@ -83,7 +83,14 @@ internal static class StainCommand
                         continue;
                     }
 
-                    var result = await session.StainAsync(options.Request(parsed, slide, target), name, !json, cancellationToken);
+                    var request = new SlideRequest
+                    {
+                        Files = [.. slide.Select(Path.GetFullPath)],
+                        Settings = options.Settings(parsed),
+                        Output = target,
+                        Overwrite = parsed.GetValue(options.Overwrite),
+                    };
+                    var result = await session.StainAsync(request, name, !json, cancellationToken);
                     string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, cancellationToken) : null;
                     ResultReport.Write(result, preview, json);
                     if (cancellationToken.IsCancellationRequested)

@@ -103,15 +103,13 @@ internal sealed class StainOptions
         }
     }
 
-    /// <summary>The request for one slide.</summary>
-    public SlideRequest Request(ParseResult parsed, IReadOnlyList<string> files, string output)
+    /// <summary>What they say.</summary>
+    public StainSettings Settings(ParseResult parsed)
     {
         string? plane = parsed.GetValue(Plane);
-        return new SlideRequest
+        return new StainSettings
         {
-            Files = [.. files.Select(Path.GetFullPath)],
             Model = Path.GetFullPath(parsed.GetValue(Model)!),
-            Output = output,
             Labels = [.. Split(parsed.GetValue(Labels))],
             Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
             AllPlanes = plane == "all",
@@ -120,27 +118,6 @@ internal sealed class StainOptions
             Blend = parsed.GetValue(Blend),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
-            Overwrite = parsed.GetResult(Overwrite) is not null && parsed.GetValue(Overwrite),
-        };
-    }
-
-    /// <summary>The request for a plate.</summary>
-    public PlateRequest PlateRequest(ParseResult parsed, string source, string output)
-    {
-        var slide = Request(parsed, [], output);
-        return new PlateRequest
-        {
-            Source = Path.GetFullPath(source),
-            Model = slide.Model,
-            Output = output,
-            Labels = slide.Labels,
-            Plane = slide.Plane,
-            AllPlanes = slide.AllPlanes,
-            Statistics = slide.Statistics,
-            Stride = slide.Stride,
-            Blend = slide.Blend,
-            BlockSide = slide.BlockSide,
-            BatchSize = slide.BatchSize,
         };
     }
 

@@ -80,7 +80,7 @@ public sealed partial class PlateGrain(
             if (Record.ContentHash != hash)
                 throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{request.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+                throw new PlateException($"{request.Settings.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
             if (!IsFinal)
                 await AnnounceAsync();
             await WakeAsync();
@@ -231,7 +231,7 @@ public sealed partial class PlateGrain(
         {
             return await Task.Run(() =>
             {
-                string model = SlidePreparation.CheckModel(SlideRequestOf(request, []));
+                string model = SlidePreparation.CheckModel(request.Settings);
                 var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
                 return (found, found.ContentHash(ended.Token), model);
             });
@@ -374,10 +374,13 @@ public sealed partial class PlateGrain(
     private async Task RunFieldAsync(int field, bool alone, Func<bool> current)
     {
         var slide = SlideOf(field);
-        var request = SlideRequestOf(Record.Request!, Fields[field].Files) with
+        var request = new SlideRequest
         {
-            Output = BlobStores.AddressWithin(Record.Request!.Output, Fields[field].Path),
+            Files = Fields[field].Files,
+            Settings = Record.Request!.Settings,
+            Output = BlobStores.AddressWithin(Record.Request.Output, Fields[field].Path),
             PlateId = PlateId,
+            Weight = Record.Request.Weight,
             KeepComplete = true,
             ModelSha256 = Record.ModelSha256,
         };
@@ -497,22 +500,6 @@ public sealed partial class PlateGrain(
         var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
         return GrainFactory.GetGrain<ISlideGrain>($"{PlateId}/{Fields[field].Path}/{Record.Generation}.{trials.Failures}");
     }
-
-    private static SlideRequest SlideRequestOf(PlateRequest request, IReadOnlyList<string> files) => new()
-    {
-        Files = files,
-        Model = request.Model,
-        Output = request.Output,
-        Labels = request.Labels,
-        Plane = request.Plane,
-        AllPlanes = request.AllPlanes,
-        Statistics = request.Statistics,
-        Stride = request.Stride,
-        Blend = request.Blend,
-        BlockSide = request.BlockSide,
-        BatchSize = request.BatchSize,
-        Weight = request.Weight,
-    };
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId} stops for a moment.")]
     private static partial void LogRun(ILogger logger, Exception exception, string plateId);

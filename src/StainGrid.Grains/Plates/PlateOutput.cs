@@ -139,10 +139,10 @@ public sealed class PlateOutput : IDisposable
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
-        ["model"] = Path.GetFileName(request.Model),
-        ["labels"] = new JsonArray([.. request.Labels.Select(label => JsonValue.Create(label))]),
-        ["stride"] = request.Stride,
-        ["blend"] = request.Blend.ToString().ToLowerInvariant(),
+        ["model"] = Path.GetFileName(request.Settings.Model),
+        ["labels"] = new JsonArray([.. request.Settings.Labels.Select(label => JsonValue.Create(label))]),
+        ["stride"] = request.Settings.Stride,
+        ["blend"] = request.Settings.Blend.ToString().ToLowerInvariant(),
         ["source"] = Path.GetFileName(request.Source.TrimEnd('/')),
         ["content_sha256"] = layout.ContentHash(),
     };

@@ -34,7 +34,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     {
         if (this.request is not null)
         {
-            return SameRequest(this.request, request)
+            return this.request.SameAs(request)
                 ? Task.CompletedTask
                 : throw new InvalidOperationException($"The slide {SlideId} was started with another request. Give it another id.");
         }
@@ -232,11 +232,6 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
         status = next with { Version = status.Version + 1 };
         changed.Raise();
     }
-
-    private static bool SameRequest(SlideRequest left, SlideRequest right) =>
-        left with { Files = right.Files, Labels = right.Labels, Statistics = right.Statistics } == right
-        && left.Files.SequenceEqual(right.Files) && left.Labels.SequenceEqual(right.Labels)
-        && left.Statistics.SequenceEqual(right.Statistics);
 
     [LoggerMessage(LogLevel.Error, "Slide {SlideId} failed unexpectedly.")]
     private static partial void LogUnexpected(ILogger logger, Exception exception, string slideId);
