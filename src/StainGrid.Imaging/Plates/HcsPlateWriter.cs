@@ -15,17 +15,9 @@ public sealed class HcsPlateWriter(IBlobStore store, PlateLayout layout, JsonObj
     private readonly Dictionary<(string Row, int Column), SortedSet<int>> _wells = [];
     private readonly HashSet<string> _groups = [];
 
-    /// <summary>Writes the root's group. The plate's attributes follow with the first field: NGFF knows no plate without wells.</summary>
-    /// <param name="cancellationToken">Stops the writing.</param>
-    public Task BeginAsync(CancellationToken cancellationToken = default) => WriteAsync([], cancellationToken);
-
-    /// <summary>Lists one more complete field.</summary>
-    /// <param name="field">A field of the layout, whose image is complete.</param>
-    /// <param name="cancellationToken">Stops the writing.</param>
-    public Task AddFieldAsync(PlateField field, CancellationToken cancellationToken = default) => WriteAsync([field], cancellationToken);
-
     /// <summary>Lists fields, beside those that this writer has listed.</summary>
-    /// <param name="complete">Fields of the layout, whose images are complete.</param>
+    /// <param name="complete">Fields of the layout, whose images are complete; none for the root's group alone: NGFF knows no plate
+    /// without wells.</param>
     /// <param name="cancellationToken">Stops the writing.</param>
     public async Task WriteAsync(IReadOnlyCollection<PlateField> complete, CancellationToken cancellationToken = default)
     {

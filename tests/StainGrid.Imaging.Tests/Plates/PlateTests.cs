@@ -142,11 +142,11 @@ public sealed class PlateTests : IDisposable
         PlateField[] fields = [new("B", 7, 0, []), new("B", 7, 1, []), new("AF", 48, 0, [])];
         var (rows, columns) = PlateLayout.Format(32, 48);
         using var writer = new HcsPlateWriter(store, new PlateLayout("out", "", rows, columns, fields), new JsonObject { ["model"] = "m" });
-        await writer.BeginAsync(Stop);
+        await writer.WriteAsync([], Stop);
         for (int i = 0; i < fields.Length; i++)
         {
             await WriteImageAsync(fields[i].Path, (ushort)(1000 * i));
-            await writer.AddFieldAsync(fields[i], Stop);
+            await writer.WriteAsync([fields[i]], Stop);
             var layout = PlateDiscovery.Discover(store.Root, null, Stop);
             Assert.Equal(fields[..(i + 1)].Select(field => field.Path), layout.Fields.Select(field => field.Path));
             Assert.All(layout.Fields, field => Assert.Null(field.Problem));
