@@ -30,12 +30,17 @@ public sealed partial class PlateGrain(
     private bool ran;
     private string? waiting;
     private Task? run;
+    private PlateOutput? output;
+    private int? wells;
 
     private string PlateId => this.GetPrimaryKeyString();
 
     private PlateRecord Record => plate.State;
 
     private IReadOnlyList<PlateField> Fields => layout.State.Layout?.Fields ?? [];
+
+    // Kept for the activation: it knows what it has listed.
+    private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
 
     private bool IsFinal => Record.State is not (PlateState.New or PlateState.Running);
 
@@ -88,6 +93,7 @@ public sealed partial class PlateGrain(
         }
 
         layout.State.Layout = found;
+        wells = null;
         await layout.WriteStateAsync();
         Record.Request = request;
         Record.ModelSha256 = model;
@@ -114,7 +120,7 @@ public sealed partial class PlateGrain(
             PlateId = PlateId,
             State = Record.State,
             Version = this.version,
-            Wells = Fields.Select(field => field.Well).Distinct().Count(),
+            Wells = wells ??= Fields.Select(field => field.Well).Distinct().Count(),
             Fields = Record.Fields.Length,
             FieldsComplete = Count(FieldState.Complete),
             FieldsFailed = Count(FieldState.Failed),
@@ -222,6 +228,7 @@ public sealed partial class PlateGrain(
     {
         ended.Dispose();
         saving.Dispose();
+        output?.Dispose();
     }
 
     // All that can be known to be wrong before a field runs.
@@ -247,14 +254,16 @@ public sealed partial class PlateGrain(
     {
         try
         {
-            using (var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!))
-                await output.ClaimAsync(ended.Token);
+            await Output.ClaimAsync(ended.Token);
             Record.State = PlateState.Running;
             await SaveAsync();
             await AnnounceAsync();
         }
         catch
         {
+            // The next request of this id may be another.
+            output?.Dispose();
+            output = null;
             await plate.ReadStateAsync();
             throw;
         }
@@ -284,8 +293,7 @@ public sealed partial class PlateGrain(
                     Lost(field, alone: lost.Length == 1);
             }
 
-            using var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
-            await output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
+            await Output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
             while (Current())
             {
                 var next = await NextAsync();
@@ -310,7 +318,7 @@ public sealed partial class PlateGrain(
                 if (done.Length > 0)
                 {
                     await SaveAsync();
-                    await output.AddAsync(Complete(done), ended.Token);
+                    await Output.AddAsync(Complete(done), ended.Token);
                 }
             }
 
@@ -319,7 +327,7 @@ public sealed partial class PlateGrain(
             if (!Current())
                 return;
             waiting = null;
-            await output.CompleteAsync(Record, ended.Token);
+            await Output.CompleteAsync(Record, ended.Token);
             int complete = Record.Fields.Count(state => state == FieldState.Complete);
             Record.Error = complete > 0 ? null : $"No field of the plate could be stained. The first: {Record.Reasons.Values.FirstOrDefault()}";
             await EndAsync(complete == 0 ? PlateState.Failed : complete == Record.Fields.Length ? PlateState.Complete : PlateState.CompleteWithFailures);
