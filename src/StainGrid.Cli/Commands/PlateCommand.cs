@@ -40,6 +40,7 @@ internal static class PlateCommand
         var watch = new Option<bool>("--watch") { Description = "On a cluster: stay and show the progress." };
         var cluster = new ClusterChoice();
         var options = new StainOptions();
+        var run = new RunOptions();
         var command = new Command("submit",
             $"""
             Stain a plate. The result is one OME-Zarr HCS plate that can be opened while it grows, with a table of the fields'
@@ -51,11 +52,11 @@ internal static class PlateCommand
             where it stopped. With --redis it is submitted to the cluster, which goes on by itself.
             """)
         {
-            source, output, pattern, id, weight, watch,
+            source, output, pattern, id, weight, watch, run.Device, run.Json, run.Verbose,
         };
-        options.AddTo(command, options.Overwrite);
+        options.AddTo(command);
         cluster.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
             string store = BlobStores.FullAddress(parsed.GetValue(output)!);
             string plate = parsed.GetValue(id) ?? BlobStores.NameOf(store);
@@ -67,7 +68,7 @@ internal static class PlateCommand
                 Output = store,
                 Weight = parsed.GetValue(weight),
             };
-            bool json = parsed.GetValue(options.Json);
+            bool json = parsed.GetValue(run.Json);
             if (cluster.IsGiven(parsed))
             {
                 await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
@@ -79,7 +80,7 @@ internal static class PlateCommand
                 return ExitCodes.Done;
             }
 
-            return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
+            return await EmbeddedAsync(parsed.GetValue(run.Device)!, parsed.GetValue(run.Verbose), store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
         }, cancellationToken));
         return command;
     }
@@ -89,6 +90,7 @@ internal static class PlateCommand
         var source = Source();
         var pattern = Pattern();
         var options = new StainOptions();
+        var run = new RunOptions();
         var command = new Command("plan",
             $"""
             Say what a submission would do, before it: the fields found, tiles, output size, the time on this machine's device,
@@ -97,14 +99,14 @@ internal static class PlateCommand
             {Sources}
             """)
         {
-            source, pattern,
+            source, pattern, run.Device, run.Json,
         };
-        options.AddTo(command, options.Overwrite, options.Verbose);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        options.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
             var plan = await PlatePlan.MakeAsync(
-                Path.GetFullPath(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(options.Device)!, cancellationToken);
-            InfoCommand.Print(plan, parsed.GetValue(options.Json));
+                Path.GetFullPath(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(run.Device)!, cancellationToken);
+            InfoCommand.Print(plan, parsed.GetValue(run.Json));
             return ExitCodes.Done;
         }, cancellationToken));
         return command;
@@ -136,8 +138,8 @@ internal static class PlateCommand
     private static Command Retry()
     {
         var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
-        var options = new StainOptions();
-        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, options.Device], async (client, plate, _, json, _) =>
+        var run = new RunOptions();
+        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device], async (client, plate, _, json, _) =>
         {
             int fields = await client.RetryPlateAsync(plate);
             if (!json)
@@ -146,7 +148,7 @@ internal static class PlateCommand
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(parsed, options, BlobStores.FullAddress(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(parsed.GetValue(run.Device)!, verbose: false, BlobStores.FullAddress(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -192,12 +194,11 @@ internal static class PlateCommand
     }
 
     // The grains keep their state beside the plate, so that the same command goes on where this one stopped.
-    private static async Task<int> EmbeddedAsync(ParseResult parsed, StainOptions options, string output,
+    private static async Task<int> EmbeddedAsync(string device, bool verbose, string output,
         Func<StainGridClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
     {
-        bool verbose = parsed.GetResult(options.Verbose) is not null && parsed.GetValue(options.Verbose);
         await using var silo = await EmbeddedSilo.StartAsync(
-            new DeviceOptions { Devices = [parsed.GetValue(options.Device)!] },
+            new DeviceOptions { Devices = [device] },
             verbose ? LogLevel.Information : LogLevel.None,
             BlobStores.Open(output).Within(".staingrid/grains"),
             cancellationToken);
