@@ -41,6 +41,8 @@ public sealed class StainGridSilo : IAsyncDisposable
         var (freeSilo, freeGateway) = SiloHost.FreePorts();
         var address = IPAddress.Parse(options.AdvertisedAddress);
         var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout);
+        builder.Services.AddSingleton<Eviction>();
+        builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
         builder.UseOrleans(silo => silo
             .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
             .ConfigureEndpoints(
@@ -81,18 +83,25 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <param name="ready">Told once the silo takes work.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
     /// <param name="cancellationToken">Tells it to stop.</param>
+    /// <returns>Null, or why the silo could not go on, in one line: the cluster declared it dead. The process must end then: what
+    /// runs of the silo is not stopped.</returns>
     /// <inheritdoc cref="StartAsync" path="/exception"/>
-    public static async Task RunAsync(
+    public static async Task<string?> RunAsync(
         StainGridClusterOptions options, Action<StainGridSilo> ready, LogLevel logLevel = LogLevel.Warning, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(ready);
-        await using var silo = await StartAsync(options, logLevel, cancellationToken);
+        var silo = await StartAsync(options, logLevel, cancellationToken);
         ready(silo);
-
-        // The host also ends by itself, where the cluster has declared the silo dead.
-        var lifetime = silo.host.Services.GetRequiredService<IHostApplicationLifetime>();
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, lifetime.ApplicationStopping);
-        await Task.Delay(Timeout.Infinite, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var evicted = silo.host.Services.GetRequiredService<Eviction>().Happened;
+        await Task.WhenAny(evicted, Task.Delay(Timeout.Infinite, cancellationToken));
+        if (evicted.IsCompleted)
+            return await evicted;
+        var stop = silo.DisposeAsync().AsTask();
+        await Task.WhenAny(stop, evicted);
+        if (evicted.IsCompleted)
+            return await evicted;
+        await stop;
+        return null;
     }
 
     /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>

@@ -55,6 +55,24 @@ public sealed class ClusterTests : IDisposable
     }
 
     [Fact]
+    public async Task A_silo_that_was_declared_dead_while_it_stood_still_says_so_and_ends_with_1()
+    {
+        await using var redis = await RedisServer.StartAsync(Stop);
+        string[] common = ["--redis", redis.Address, "--cluster", "evicted", "--state", folder.File("state"), "--role", "cpu"];
+        await using var survivor = await StartAsync("s", [.. common, "--verbose"]);
+        await using var paused = await StartAsync("p", common);
+        await paused.PauseAsync();
+
+        // Evicted, by what the other says (the words are Orleans'); more than ten times what the failure detector takes.
+        for (var deadline = DateTime.UtcNow + Patience; !(await ReadAsync(survivor.Log)).Contains("Evicting", StringComparison.OrdinalIgnoreCase); await Task.Delay(200, Stop))
+            Assert.True(DateTime.UtcNow < deadline, "The paused silo was not evicted.");
+        await paused.ResumeAsync();
+        Assert.Equal(1, await paused.ExitAsync(Patience));
+        string said = Assert.Single((await ReadAsync(paused.Log)).Split('\n'), line => line.StartsWith("staingrid: the cluster", StringComparison.Ordinal));
+        Assert.Equal("staingrid: the cluster declared this silo dead, since it did not answer the others; start it again.", said);
+    }
+
+    [Fact]
     public async Task Redis_or_a_cluster_that_is_not_there_is_told_in_one_line()
     {
         await RefusedAsync(1, "\nstaingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.\n---",
@@ -77,6 +95,13 @@ public sealed class ClusterTests : IDisposable
         var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync("refused", arguments));
         Assert.Contains($"refused ended with {exit} before it was ready.", refused.Message, StringComparison.Ordinal);
         Assert.Contains(said, refused.Message, StringComparison.Ordinal);
+    }
+
+    private static async Task<string> ReadAsync(string log)
+    {
+        await using var stream = new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        using var reader = new StreamReader(stream);
+        return await reader.ReadToEndAsync(Stop);
     }
 
     private Task<SiloProcess> StartAsync(string name, string[] arguments) =>
