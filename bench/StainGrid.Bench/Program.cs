@@ -68,7 +68,7 @@ try
     await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions());
     var client = new StainGridClient(silo.Grains);
     var wall = Stopwatch.StartNew();
-    string id = await client.SubmitAsync(new SlideRequest { Files = [slide], Model = modelFile, Output = Path.Combine(folder, "out.ome.zarr"), Stride = stride });
+    string id = await client.SubmitAsync(new SlideRequest { Files = [slide], Settings = new() { Model = modelFile, Stride = stride }, Output = Path.Combine(folder, "out.ome.zarr") });
     var running = new Stopwatch();
     SlideStatus? last = null;
     await foreach (var status in client.WatchAsync(id))

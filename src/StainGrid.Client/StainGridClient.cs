@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Orleans.Runtime.Messaging;
 using StainGrid.Contracts;
 
 namespace StainGrid.Client;
@@ -107,7 +106,7 @@ public sealed class StainGridClient(IGrainFactory grains)
             {
                 return await ask().WaitAsync(patience ?? Patience, cancellationToken);
             }
-            catch (Exception e) when (e is OrleansException or TimeoutException or ConnectionFailedException && Environment.TickCount64 - started < GiveUp.TotalMilliseconds)
+            catch (Exception e) when (e.IsTransient(cancellationToken) && Environment.TickCount64 - started < GiveUp.TotalMilliseconds)
             {
                 await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken);
             }

@@ -43,6 +43,8 @@ public sealed class StainGridSilo : IAsyncDisposable
         var (freeSilo, freeGateway) = SiloHost.FreePorts();
         var address = IPAddress.Parse(options.AdvertisedAddress);
         var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout);
+        builder.Services.AddSingleton<Eviction>();
+        builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
         builder.UseOrleans(silo =>
         {
             configure?.Invoke(silo);
@@ -98,19 +100,26 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
     /// <param name="configure">Adds to the silo, before StainGrid does.</param>
     /// <param name="cancellationToken">Tells it to stop.</param>
+    /// <returns>Null, or why the silo could not go on, in one line: the cluster declared it dead. The process must end then: what
+    /// runs of the silo is not stopped.</returns>
     /// <inheritdoc cref="StartAsync" path="/exception"/>
-    public static async Task RunAsync(
+    public static async Task<string?> RunAsync(
         StainGridClusterOptions options, Action<StainGridSilo> ready, LogLevel logLevel = LogLevel.Warning, Action<ISiloBuilder>? configure = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(ready);
-        await using var silo = await StartAsync(options, logLevel, configure, cancellationToken);
+        var silo = await StartAsync(options, logLevel, configure, cancellationToken);
         ready(silo);
-
-        // The host also ends by itself, where the cluster has declared the silo dead.
-        var lifetime = silo.host.Services.GetRequiredService<IHostApplicationLifetime>();
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, lifetime.ApplicationStopping);
-        await Task.Delay(Timeout.Infinite, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var evicted = silo.host.Services.GetRequiredService<Eviction>().Happened;
+        await Task.WhenAny(evicted, Task.Delay(Timeout.Infinite, cancellationToken));
+        if (evicted.IsCompleted)
+            return await evicted;
+        var stop = silo.DisposeAsync().AsTask();
+        await Task.WhenAny(stop, evicted);
+        if (evicted.IsCompleted)
+            return await evicted;
+        await stop;
+        return null;
     }
 
     /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>

@@ -42,7 +42,7 @@ public sealed class HarnessTests : IDisposable
         var watch = System.Diagnostics.Stopwatch.StartNew();
         for (int i = 0; i < 3; i++)
         {
-            string slide = await client.SubmitAsync(new SlideRequest { Files = [files[i]], Model = model, Output = _folder.File("out", "A", $"{i + 1}", "0") });
+            string slide = await client.SubmitAsync(new SlideRequest { Files = [files[i]], Settings = new() { Model = model }, Output = _folder.File("out", "A", $"{i + 1}", "0") });
             SlideStatus? last = null;
             await foreach (var status in client.WatchAsync(slide, Stop))
                 last = status;

@@ -273,11 +273,14 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         internal PlateRequest Request(string output) => new()
         {
             Source = _folder.File("plate"),
-            Model = Model,
+            Settings = new()
+            {
+                Model = Model,
+                Stride = 128,
+                BlockSide = 1,   // four blocks a field, a tile each
+                BatchSize = 1,
+            },
             Output = output,
-            Stride = 128,
-            BlockSide = 1,   // four blocks a field, a tile each
-            BatchSize = 1,
         };
 
         /// <summary>A manifest of a plate with the same images in so many fields a well.</summary>

@@ -59,8 +59,15 @@ public class MessageTests
     [Fact]
     public void A_request_arrives_as_it_was_sent()
     {
-        var request = new SlideRequest { Files = ["f"], Model = "m", Output = "o", Labels = ["l"], Plane = 3, Statistics = [Statistic.Mode], Blend = Blend.CentreCrop, Overwrite = true };
-        Assert.Equivalent(request, RoundTrip(request), strict: true);
+        var settings = new StainSettings { Model = "m", Labels = ["l"], Plane = 3, Statistics = [Statistic.Mode], Blend = Blend.CentreCrop, BlockSide = 2, BatchSize = 6 };
+        var slide = new SlideRequest { Files = ["f"], Settings = settings, Output = "o", Overwrite = true, PlateId = "p", Weight = 7, ModelSha256 = "ff" };
+        Assert.Equivalent(slide, RoundTrip(slide), strict: true);
+        Assert.True(slide.SameAs(RoundTrip(slide)));
+        Assert.False(slide.SameAs(slide with { Settings = settings with { Labels = ["k"] } }));
+        var plate = new PlateRequest { Source = "s", Pattern = "isl", Settings = settings, Output = "o", Weight = 9 };
+        Assert.Equivalent(plate, RoundTrip(plate), strict: true);
+        Assert.True(plate.SameAs(RoundTrip(plate)));
+        Assert.False(plate.SameAs(plate with { Settings = settings with { Stride = 32 } }));
     }
 
     private static T RoundTrip<T>(T value) => Serializer.Deserialize<T>(Serializer.SerializeToArray(value))!;

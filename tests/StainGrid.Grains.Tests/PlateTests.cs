@@ -20,7 +20,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
 
         var again = PlateDiscovery.Discover(request.Output, null, Stop);
         Assert.Equal(["A/1/0", "A/2/0", "B/3/0"], again.Fields.Select(field => field.Path));
-        var alone = slides.Request([Path.Combine(source, "B03.png")]) with { Stride = request.Stride };
+        var alone = slides.Request([Path.Combine(source, "B03.png")]).Set(settings => settings with { Stride = request.Settings.Stride });
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(alone)).State);
         string chunk = Path.Combine("0", "0", "1", "0", "0", "0");
         Assert.Equal(await File.ReadAllBytesAsync(Path.Combine(alone.Output, chunk), Stop), await File.ReadAllBytesAsync(Path.Combine(request.Output, "B/3/0", chunk), Stop));
@@ -57,8 +57,8 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         string source = Plate("D01");
         var request = Request(source);
         await slides.Client.SubmitPlateAsync("same", request, Stop);
-        await slides.Client.SubmitPlateAsync("same", request with { Labels = [] }, Stop);
-        await RefusedAsync("same", request with { Labels = ["FIRST"] }, "other settings");
+        await slides.Client.SubmitPlateAsync("same", request.Set(settings => settings with { Labels = [] }), Stop);
+        await RefusedAsync("same", request.Set(settings => settings with { Labels = ["FIRST"] }), "other settings");
         await RefusedAsync("another", request, "holds the plate same");
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "same")).State);
         File.Copy(Path.Combine(source, "D01.png"), Path.Combine(source, "D02.png"));
@@ -69,11 +69,11 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
     public async Task What_cannot_be_done_is_refused_when_it_is_submitted()
     {
         var request = Request(Plate("E01"));
-        await RefusedAsync("no-label", request with { Labels = ["NO_SUCH"] }, "NO_SUCH");
-        await RefusedAsync("no-model", request with { Model = slides.File("absent.safetensors") }, "absent.safetensors");
+        await RefusedAsync("no-label", request.Set(settings => settings with { Labels = ["NO_SUCH"] }), "NO_SUCH");
+        await RefusedAsync("no-model", request.Set(settings => settings with { Model = slides.File("absent.safetensors") }), "absent.safetensors");
         await RefusedAsync("no-source", request with { Source = slides.File("absent") }, "absent");
         await RefusedAsync("no-image", request with { Source = Directory.CreateDirectory(slides.File("empty")).FullName }, "empty");
-        await RefusedAsync("no-stride", request with { Stride = 1000 }, "stride");
+        await RefusedAsync("no-stride", request.Set(settings => settings with { Stride = 1000 }), "stride");
         Assert.Equal(PlateState.New, (await slides.Client.GetPlateAsync("no-label")).State);
     }
 
@@ -134,10 +134,8 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
     {
         Source = source,
         Pattern = @"^(?<well>[A-P]\d\d)\.png$",
-        Model = slides.Model,
+        Settings = new() { Model = slides.Model, Stride = 128, BatchSize = 2 },
         Output = slides.File($"{Guid.NewGuid():n}.plate.zarr"),
-        Stride = 128,
-        BatchSize = 2,
     };
 
     private string Plate(params string[] wells)

@@ -23,14 +23,14 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     [InlineData(150, 130, 3, 64, Blend.Gaussian, 1)]
     public async Task The_grains_give_what_the_bare_predictor_gives(int width, int height, int planes, int stride, Blend blend, int blockSide)
     {
-        var request = slides.Request(slides.RandomSlide(width, height, planes)) with
+        var request = slides.Request(slides.RandomSlide(width, height, planes)).Set(settings => settings with
         {
             Stride = stride,
             Blend = blend,
             BlockSide = blockSide,
             Statistics = AllStatistics,
             AllPlanes = planes > 1,
-        };
+        });
         var status = await slides.RunAsync(request);
         Assert.Equal((SlideState.Complete, (string?)null), (status.State, status.Error));
         Assert.Equal((long)width * height, status.Report!.Check.Pixels);
@@ -66,7 +66,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         SortedDictionary<string, string>? expected = null;
         foreach (int side in (int[])[1, 3, 8])
         {
-            var request = slides.Request(slide) with { BlockSide = side, Stride = 100 };
+            var request = slides.Request(slide).Set(settings => settings with { BlockSide = side, Stride = 100 });
             Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
             var chunks = Chunks(request.Output);
             Assert.Equal(expected ??= chunks, chunks);
@@ -76,7 +76,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     [Fact]
     public async Task The_output_says_what_made_it()
     {
-        var request = slides.Request(slides.RandomSlide(200, 150, 2)) with { Plane = 1, Labels = ["second"] };
+        var request = slides.Request(slides.RandomSlide(200, 150, 2)).Set(settings => settings with { Plane = 1, Labels = ["second"] });
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
         var image = (await OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), Stop)).Image;
         Assert.Equal(["SECOND"], image.Channels.Select(channel => channel.Label));
@@ -95,7 +95,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     [Fact]
     public async Task A_cancelled_slide_ends_soon_and_its_output_is_marked_incomplete()
     {
-        var request = slides.Request(slides.RandomSlide(2000, 2000)) with { Stride = 32 };
+        var request = slides.Request(slides.RandomSlide(2000, 2000)).Set(settings => settings with { Stride = 32 });
         string slide = await slides.Client.SubmitAsync(request);
         SlideStatus? last = null;
         await foreach (var status in slides.Client.WatchAsync(slide, Stop))
@@ -130,7 +130,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         var request = slides.Request(slides.RandomSlide(140, 140));
         string id = await slides.Client.SubmitAsync(request);
         Assert.Equal(id, await slides.Client.SubmitAsync(request with { Files = [.. request.Files] }, id));
-        await Assert.ThrowsAsync<InvalidOperationException>(() => slides.Client.SubmitAsync(request with { Stride = 32 }, id));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => slides.Client.SubmitAsync(request.Set(settings => settings with { Stride = 32 }), id));
     }
 
     [Fact]
@@ -157,7 +157,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     public async Task A_stopped_slide_goes_on_where_it_was_and_gives_the_same_bytes()
     {
         string[] slide = slides.RandomSlide(1100, 1100);
-        var calm = slides.Request(slide) with { BlockSide = 2, Stride = 128 };
+        var calm = slides.Request(slide).Set(settings => settings with { BlockSide = 2, Stride = 128 });
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(calm)).State);
 
         var request = calm with { Output = slides.File("stopped.ome.zarr") };
@@ -175,7 +175,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         var written = durable.SelectMany(chunk => (int[])[0, 1], (chunk, channel) => Path.Combine(request.Output, $"0/0/{channel}/0/{chunk.Row}/{chunk.Column}"))
             .ToDictionary(file => file, File.GetLastWriteTimeUtc);
 
-        var last = await slides.RunAsync(request with { BlockSide = 3 });
+        var last = await slides.RunAsync(request.Set(settings => settings with { BlockSide = 3 }));
         Assert.Equal((SlideState.Complete, (string?)null), (last.State, last.Error));
         Assert.True(last.TilesTotal < (await slides.Grains.GetGrain<ISlideGrain>(id).GetStatusAsync()).TilesTotal, "Tiles of durable chunks were computed again.");
         Assert.Equal(1100L * 1100, last.Report!.Check.Pixels);
@@ -186,7 +186,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     [Fact]
     public async Task A_stopped_slide_with_other_labels_reuses_nothing()
     {
-        var request = slides.Request(slides.RandomSlide(700, 700)) with { BlockSide = 2, Stride = 128 };
+        var request = slides.Request(slides.RandomSlide(700, 700)).Set(settings => settings with { BlockSide = 2, Stride = 128 });
         string id = await slides.Client.SubmitAsync(request);
         await foreach (var status in slides.Client.WatchAsync(id, Stop))
         {
@@ -194,7 +194,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
                 await slides.Client.CancelAsync(id);
         }
 
-        var other = request with { Labels = ["SECOND"] };
+        var other = request.Set(settings => settings with { Labels = ["SECOND"] });
         var fresh = other with { Output = slides.File("fresh.ome.zarr") };
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(other)).State);
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(fresh)).State);
@@ -208,7 +208,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(request)).State);
         var again = await slides.RunAsync(request);
         Assert.Equal((SlideState.Complete, 0L), (again.State, again.TilesDone));
-        Assert.Equal(SlideState.Failed, (await slides.RunAsync(request with { Stride = 100 })).State);
+        Assert.Equal(SlideState.Failed, (await slides.RunAsync(request.Set(settings => settings with { Stride = 100 }))).State);
     }
 
     private static SortedDictionary<string, string> Chunks(string output) => new(
@@ -224,14 +224,14 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         string path = slides.File("changing.safetensors");
         using (var model = StainModel.Create(new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("A", 0, 9, "FFFFFF")], 1))
             model.Save(path);
-        string busy = await slides.Client.SubmitAsync(slides.Request(slides.RandomSlide(1500, 1500)) with { BlockSide = 64 });
+        string busy = await slides.Client.SubmitAsync(slides.Request(slides.RandomSlide(1500, 1500)).Set(settings => settings with { BlockSide = 64 }));
         await foreach (var status in slides.Client.WatchAsync(busy, Stop))
         {
             if (status.TilesDone > 0)
                 break;
         }
 
-        var request = slides.Request(slides.RandomSlide(140, 140)) with { Model = path };
+        var request = slides.Request(slides.RandomSlide(140, 140)).Set(settings => settings with { Model = path });
         string waiting = await slides.Client.SubmitAsync(request);
         await foreach (var status in slides.Client.WatchAsync(waiting, Stop))
         {

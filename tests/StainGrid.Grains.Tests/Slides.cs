@@ -54,7 +54,7 @@ public sealed class Slides : IAsyncLifetime
     }
 
     // Two tiles at once, so that the fixed batch shape and its filling up are seen too.
-    internal SlideRequest Request(string[] files) => new() { Files = files, Model = Model, Output = File($"{Guid.NewGuid():n}.ome.zarr"), BatchSize = 2 };
+    internal SlideRequest Request(string[] files) => new() { Files = files, Settings = new() { Model = Model, BatchSize = 2 }, Output = File($"{Guid.NewGuid():n}.ome.zarr") };
 
     /// <summary>Runs a slide to its end.</summary>
     internal async Task<SlideStatus> RunAsync(SlideRequest request)
@@ -65,4 +65,12 @@ public sealed class Slides : IAsyncLifetime
             last = status;
         return last!;
     }
+}
+
+/// <summary>Requests with other settings.</summary>
+internal static class Requests
+{
+    internal static SlideRequest Set(this SlideRequest request, Func<StainSettings, StainSettings> change) => request with { Settings = change(request.Settings) };
+
+    internal static PlateRequest Set(this PlateRequest request, Func<StainSettings, StainSettings> change) => request with { Settings = change(request.Settings) };
 }

@@ -54,6 +54,20 @@ public sealed class BlobStoreTests : IDisposable
     }
 
     [Theory]
+    [InlineData("/data/p?.zarr/", "/data/p?.zarr/", "/data/p?.zarr/B/7/0", null)]
+    [InlineData("/data/p.zarr", "/data/p.zarr", "/data/p.zarr/B/7/0", "p.zarr")]
+    [InlineData("azure://c/p.zarr", "azure://c/p.zarr", "azure://c/p.zarr/B/7/0", "p.zarr")]
+    [InlineData("https://a/c/p.zarr/?sig=s%2Bx", "https://a/c/p.zarr/", "https://a/c/p.zarr/B/7/0?sig=s%2Bx", "p.zarr")]
+    public void An_address_is_shown_without_its_signature_and_goes_on_before_it(string address, string shown, string field, string? name)
+    {
+        Assert.Equal(shown, BlobStores.WithoutSecrets(address));
+        Assert.Equal(field, BlobStores.AddressWithin(address, "B/7/0"));
+        Assert.Equal(address, BlobStores.FullAddress(address));
+        if (name is not null)
+            Assert.Equal(name, BlobStores.NameOf(address));
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("..")]
     [InlineData("a/../b")]

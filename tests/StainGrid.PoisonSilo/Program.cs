@@ -23,7 +23,7 @@ var options = new StainGridClusterOptions
     SiloName = name,
     Role = Enum.Parse<SiloRole>(role, ignoreCase: true),
 };
-await StainGridSilo.RunAsync(
+string? evicted = await StainGridSilo.RunAsync(
     options,
     _ => Console.WriteLine($"staingrid: silo {name} ready"),
     configure: silo =>
@@ -49,6 +49,7 @@ await StainGridSilo.RunAsync(
         }
     },
     cancellationToken: stop.Token);
+return evicted is null ? 0 : 1;
 
 string Argument(string option) => args[Array.IndexOf(args, option) + 1];
 

@@ -8,6 +8,8 @@ namespace StainGrid.Silo.Tests;
 
 public sealed class ClusterTests : IDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     private readonly TemporaryFolder folder = new();
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -19,10 +21,10 @@ public sealed class ClusterTests : IDisposable
     {
         await using var redis = await RedisServer.StartAsync(Stop);
         string[] common = ["--redis", redis.Address, "--cluster", "two", "--state", folder.File("state")];
-        await using var cpu = new SiloProcess([.. common, "--role", "cpu", "--name", "c"]);
-        Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", await cpu.ReadyAsync(Stop), StringComparison.Ordinal);
-        await using var accelerator = new SiloProcess([.. common, "--role", "accelerator", "--device", "cpu", "--name", "a"]);
-        Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", await accelerator.ReadyAsync(Stop), StringComparison.Ordinal);
+        await using var cpu = await StartAsync("c", [.. common, "--role", "cpu"]);
+        Assert.StartsWith("staingrid: silo c ready (role cpu, devices none, silo address 127.0.0.1:", cpu.ReadyLine, StringComparison.Ordinal);
+        await using var accelerator = await StartAsync("a", [.. common, "--role", "accelerator", "--device", "cpu"]);
+        Assert.StartsWith("staingrid: silo a ready (role accelerator, devices cpu, ", accelerator.ReadyLine, StringComparison.Ordinal);
 
         string image = folder.File("slide.png");
         PngWriter.WriteGrey16(image, [.. Enumerable.Range(0, 200 * 150).Select(i => (ushort)(i * 37))], 200, 150);
@@ -38,7 +40,7 @@ public sealed class ClusterTests : IDisposable
             string slide = await client.SubmitAsync(new SlideRequest
             {
                 Files = [image],
-                Model = folder.File("small.safetensors"),
+                Settings = new() { Model = folder.File("small.safetensors") },
                 Output = folder.File("out.ome.zarr"),
             });
             SlideStatus? last = null;
@@ -46,23 +48,38 @@ public sealed class ClusterTests : IDisposable
                 last = status;
             Assert.Equal((SlideState.Complete, (string?)null), (last!.State, last.Error));
             var refused = await Assert.ThrowsAsync<PlateException>(() => client.SubmitPlateAsync(
-                "none", new PlateRequest { Source = folder.File("nowhere"), Model = folder.File("small.safetensors"), Output = folder.File("none") }, Stop));
+                "none", new PlateRequest { Source = folder.File("nowhere"), Settings = new() { Model = folder.File("small.safetensors") }, Output = folder.File("none") }, Stop));
             Assert.Contains(folder.File("nowhere"), refused.Message, StringComparison.Ordinal);
         }
 
-        accelerator.Terminate();
-        Assert.Equal(0, await accelerator.ExitAsync(Stop));
-        Assert.DoesNotContain("did not stop in good order", accelerator.Errors, StringComparison.Ordinal);
-        cpu.Terminate();
-        Assert.Equal(0, await cpu.ExitAsync(Stop));
+        Assert.Equal(0, await accelerator.StopAsync(Patience));
+        Assert.DoesNotContain("did not stop in good order", await File.ReadAllTextAsync(accelerator.Log, Stop), StringComparison.Ordinal);
+        Assert.Equal(0, await cpu.StopAsync(Patience));
+    }
+
+    [Fact]
+    public async Task A_silo_that_was_declared_dead_while_it_stood_still_says_so_and_ends_with_1()
+    {
+        await using var redis = await RedisServer.StartAsync(Stop);
+        string[] common = ["--redis", redis.Address, "--cluster", "evicted", "--state", folder.File("state"), "--role", "cpu"];
+        await using var survivor = await StartAsync("s", [.. common, "--verbose"]);
+        await using var paused = await StartAsync("p", common);
+        await paused.PauseAsync();
+
+        // Evicted, by what the other says (the words are Orleans'); more than ten times what the failure detector takes.
+        for (var deadline = DateTime.UtcNow + Patience; !(await ReadAsync(survivor.Log)).Contains("Evicting", StringComparison.OrdinalIgnoreCase); await Task.Delay(200, Stop))
+            Assert.True(DateTime.UtcNow < deadline, "The paused silo was not evicted.");
+        await paused.ResumeAsync();
+        Assert.Equal(1, await paused.ExitAsync(Patience));
+        string said = Assert.Single((await ReadAsync(paused.Log)).Split('\n'), line => line.StartsWith("staingrid: the cluster", StringComparison.Ordinal));
+        Assert.Equal("staingrid: the cluster declared this silo dead, since it did not answer the others; start it again.", said);
     }
 
     [Fact]
     public async Task Redis_or_a_cluster_that_is_not_there_is_told_in_one_line()
     {
-        await using var silo = new SiloProcess("--redis", "127.0.0.1:1", "--state", folder.File("state"));
-        Assert.Equal(1, await silo.ExitAsync(Stop));
-        Assert.Equal("staingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.", silo.Errors);
+        await RefusedAsync(1, "\nstaingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.\n---",
+            "--redis", "127.0.0.1:1", "--state", folder.File("state"));
         await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync("127.0.0.1:1", "c", timeout: TimeSpan.FromSeconds(2), cancellationToken: Stop));
         await using var redis = await RedisServer.StartAsync(Stop);
         var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(3), cancellationToken: Stop));
@@ -74,10 +91,22 @@ public sealed class ClusterTests : IDisposable
     [InlineData("Redis must be HOST:PORT, as in 10.0.0.5:6379.", "--redis", "nowhere", "--state", "s")]
     [InlineData("--role 'gpu' is none of all, cpu, accelerator.", "--redis", "h:1", "--state", "s", "--role", "gpu")]
     [InlineData("'tpu' is not a device.", "--redis", "h:1", "--state", "s", "--device", "tpu")]
-    public async Task Wrong_options_end_with_2(string said, params string[] arguments)
+    public Task Wrong_options_end_with_2(string said, params string[] arguments) => RefusedAsync(2, said, arguments);
+
+    private async Task RefusedAsync(int exit, string said, params string[] arguments)
     {
-        await using var silo = new SiloProcess(arguments);
-        Assert.Equal(2, await silo.ExitAsync(Stop));
-        Assert.Contains(said, silo.Errors, StringComparison.Ordinal);
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync("refused", arguments));
+        Assert.Contains($"refused ended with {exit} before it was ready.", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(said, refused.Message, StringComparison.Ordinal);
     }
+
+    private static async Task<string> ReadAsync(string log)
+    {
+        await using var stream = new FileStream(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        using var reader = new StreamReader(stream);
+        return await reader.ReadToEndAsync(Stop);
+    }
+
+    private Task<SiloProcess> StartAsync(string name, string[] arguments) =>
+        SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, new Dictionary<string, string>(), folder.Path, Stop);
 }

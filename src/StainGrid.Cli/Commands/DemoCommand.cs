@@ -76,7 +76,7 @@ internal static class DemoCommand
         var request = new SlideRequest
         {
             Files = planes,
-            Model = StainOptions.DefaultModel,
+            Settings = new StainSettings { Model = StainOptions.DefaultModel },
             Output = Path.Combine(folder, "prediction.ome.zarr"),
             Overwrite = true,
         };

@@ -40,6 +40,7 @@ internal static class PlateCommand
         var watch = new Option<bool>("--watch") { Description = "On a cluster: stay and show the progress." };
         var cluster = new ClusterChoice();
         var options = new StainOptions();
+        var run = new RunOptions();
         var command = new Command("submit",
             $"""
             Stain a plate. The result is one OME-Zarr HCS plate that can be opened while it grows, with a table of the fields'
@@ -51,16 +52,23 @@ internal static class PlateCommand
             where it stopped. With --redis it is submitted to the cluster, which goes on by itself.
             """)
         {
-            source, output, pattern, id, weight, watch,
+            source, output, pattern, id, weight, watch, run.Device, run.Json, run.Verbose,
         };
-        options.AddTo(command, options.Overwrite);
+        options.AddTo(command);
         cluster.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
-            string store = FullStore(parsed.GetValue(output)!);
-            string plate = parsed.GetValue(id) ?? Path.GetFileName(new Uri(store.Contains("://", StringComparison.Ordinal) ? store : "file://" + store).AbsolutePath.TrimEnd('/'));
-            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, store) with { Pattern = parsed.GetValue(pattern), Weight = parsed.GetValue(weight) };
-            bool json = parsed.GetValue(options.Json);
+            string store = BlobStores.FullAddress(parsed.GetValue(output)!);
+            string plate = parsed.GetValue(id) ?? BlobStores.NameOf(store);
+            var request = new PlateRequest
+            {
+                Source = Path.GetFullPath(parsed.GetValue(source)!),
+                Pattern = parsed.GetValue(pattern),
+                Settings = options.Settings(parsed),
+                Output = store,
+                Weight = parsed.GetValue(weight),
+            };
+            bool json = parsed.GetValue(run.Json);
             if (cluster.IsGiven(parsed))
             {
                 await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
@@ -72,8 +80,8 @@ internal static class PlateCommand
                 return ExitCodes.Done;
             }
 
-            return await EmbeddedAsync(parsed, options, store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
-        }));
+            return await EmbeddedAsync(parsed.GetValue(run.Device)!, parsed.GetValue(run.Verbose), store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
+        }, cancellationToken));
         return command;
     }
 
@@ -82,6 +90,7 @@ internal static class PlateCommand
         var source = Source();
         var pattern = Pattern();
         var options = new StainOptions();
+        var run = new RunOptions();
         var command = new Command("plan",
             $"""
             Say what a submission would do, before it: the fields found, tiles, output size, the time on this machine's device,
@@ -90,16 +99,16 @@ internal static class PlateCommand
             {Sources}
             """)
         {
-            source, pattern,
+            source, pattern, run.Device, run.Json,
         };
-        options.AddTo(command, options.Overwrite, options.Verbose);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(options.Json), async () =>
+        options.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
-            var request = options.PlateRequest(parsed, parsed.GetValue(source)!, "") with { Pattern = parsed.GetValue(pattern) };
-            var plan = await PlatePlan.MakeAsync(request, parsed.GetValue(options.Device)!, cancellationToken);
-            InfoCommand.Print(plan, parsed.GetValue(options.Json));
+            var plan = await PlatePlan.MakeAsync(
+                Path.GetFullPath(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(run.Device)!, cancellationToken);
+            InfoCommand.Print(plan, parsed.GetValue(run.Json));
             return ExitCodes.Done;
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -129,8 +138,8 @@ internal static class PlateCommand
     private static Command Retry()
     {
         var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
-        var options = new StainOptions();
-        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, options.Device], async (client, plate, _, json, _) =>
+        var run = new RunOptions();
+        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device], async (client, plate, _, json, _) =>
         {
             int fields = await client.RetryPlateAsync(plate);
             if (!json)
@@ -139,7 +148,7 @@ internal static class PlateCommand
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(parsed, options, FullStore(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(parsed.GetValue(run.Device)!, verbose: false, BlobStores.FullAddress(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -159,7 +168,7 @@ internal static class PlateCommand
             }
 
             return ExitCodes.Done;
-        }));
+        }, cancellationToken));
         return command;
     }
 
@@ -180,17 +189,16 @@ internal static class PlateCommand
                 return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
             await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
             return await act(new StainGridClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
-        }));
+        }, cancellationToken));
         return command;
     }
 
     // The grains keep their state beside the plate, so that the same command goes on where this one stopped.
-    private static async Task<int> EmbeddedAsync(ParseResult parsed, StainOptions options, string output,
+    private static async Task<int> EmbeddedAsync(string device, bool verbose, string output,
         Func<StainGridClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
     {
-        bool verbose = parsed.GetResult(options.Verbose) is not null && parsed.GetValue(options.Verbose);
         await using var silo = await EmbeddedSilo.StartAsync(
-            new DeviceOptions { Devices = [parsed.GetValue(options.Device)!] },
+            new DeviceOptions { Devices = [device] },
             verbose ? LogLevel.Information : LogLevel.None,
             BlobStores.Open(output).Within(".staingrid/grains"),
             cancellationToken);
@@ -284,9 +292,7 @@ internal static class PlateCommand
         HelpName = "P",
     };
 
-    private static string FullStore(string store) => store.Contains("://", StringComparison.Ordinal) ? store : Path.GetFullPath(store);
-
-    private static async Task<int> Guard(bool json, Func<Task<int>> act)
+    private static async Task<int> Guard(bool json, Func<Task<int>> act, CancellationToken cancellationToken)
     {
         try
         {
@@ -302,7 +308,7 @@ internal static class PlateCommand
             ResultReport.Failure("staingrid", e.Message, json);
             return ExitCodes.Failed;
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient(cancellationToken))
         {
             ResultReport.Failure("staingrid", $"The cluster does not answer ({e.Message.Split('\n')[0]}). Ask again.", json);
             return ExitCodes.Failed;

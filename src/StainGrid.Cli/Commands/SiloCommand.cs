@@ -40,7 +40,8 @@ internal static class SiloCommand
             STAINGRID_REDIS, STAINGRID_CLUSTER, STAINGRID_STATE, STAINGRID_ROLE, STAINGRID_DEVICE, STAINGRID_SILO_PORT ..
             azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING.
 
-            Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable; 2 an option is wrong.
+            Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable, or the cluster declared the silo
+            dead, which did not answer for some seconds: start it again; 2 an option is wrong.
             """);
         foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, shutdown, verbose])
             command.Options.Add(option);
@@ -72,8 +73,12 @@ internal static class SiloCommand
                     },
                     ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),
                 };
-                await StainGridSilo.RunAsync(options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken: cancellationToken);
-                return ExitCodes.Done;
+                string? evicted = await StainGridSilo.RunAsync(
+                    options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken: cancellationToken);
+                if (evicted is null)
+                    return ExitCodes.Done;
+                Console.Error.WriteLine($"staingrid: {evicted}");
+                return ExitCodes.Failed;
             }
             catch (ArgumentException e)
             {

@@ -22,6 +22,7 @@ internal static class StainCommand
         };
         var stack = new Option<bool>("--stack") { Description = "The inputs are the planes of one slide, in the order given." };
         var options = new StainOptions();
+        var run = new RunOptions();
         var command = new Command("stain",
             """
             Predict fluorescence images of unlabeled microscopy.
@@ -39,12 +40,16 @@ internal static class StainCommand
             inputs,
             output,
             stack,
+            run.Device,
+            run.Overwrite,
+            run.Json,
+            run.Verbose,
         };
         options.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string[] files = parsed.GetValue(inputs)!;
-            bool json = parsed.GetValue(options.Json);
+            bool json = parsed.GetValue(run.Json);
             var slides = parsed.GetValue(stack) ? [files] : files.Select(file => (string[])[file]).ToArray();
             string folder = Path.GetFullPath(parsed.GetValue(output)!);
             try
@@ -60,7 +65,7 @@ internal static class StainCommand
             StainSession session;
             try
             {
-                session = await StainSession.StartAsync(parsed.GetValue(options.Device)!, parsed.GetValue(options.Verbose));
+                session = await StainSession.StartAsync(parsed.GetValue(run.Device)!, parsed.GetValue(run.Verbose));
             }
             catch (ArgumentException e)
             {
@@ -83,7 +88,14 @@ internal static class StainCommand
                         continue;
                     }
 
-                    var result = await session.StainAsync(options.Request(parsed, slide, target), name, !json, cancellationToken);
+                    var request = new SlideRequest
+                    {
+                        Files = [.. slide.Select(Path.GetFullPath)],
+                        Settings = options.Settings(parsed),
+                        Output = target,
+                        Overwrite = parsed.GetValue(run.Overwrite),
+                    };
+                    var result = await session.StainAsync(request, name, !json, cancellationToken);
                     string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, cancellationToken) : null;
                     ResultReport.Write(result, preview, json);
                     if (cancellationToken.IsCancellationRequested)

@@ -4,7 +4,7 @@ using StainGrid.Tiling;
 
 namespace StainGrid.Cli;
 
-/// <summary>The options that say how to stain, shared by the commands that do.</summary>
+/// <summary>The options that say what to predict, shared by the commands that do.</summary>
 internal sealed class StainOptions
 {
     public Option<string> Model { get; } = new("--model", "-m")
@@ -48,13 +48,6 @@ internal sealed class StainOptions
         AllowMultipleArgumentsPerToken = true,
     };
 
-    public Option<string> Device { get; } = new("--device")
-    {
-        Description = "Where to compute: cpu, or cuda:N for GPU N (needs a build with -p:StainGridCuda=true).",
-        DefaultValueFactory = _ => "cpu",
-        HelpName = "cpu|cuda:N",
-    };
-
     public Option<int> BatchSize { get; } = new("--batch")
     {
         Description = "Tiles computed at once, 1 to 256.",
@@ -69,19 +62,13 @@ internal sealed class StainOptions
         HelpName = "TILES",
     };
 
-    public Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace complete outputs of earlier runs." };
-
-    public Option<bool> Json { get; } = new("--json") { Description = "Print one JSON object a result instead of text, and no progress." };
-
-    public Option<bool> Verbose { get; } = new("--verbose") { Description = "Log what the silo does to the standard error." };
-
     /// <summary>The model that comes with the command.</summary>
     public static string DefaultModel { get; } = Path.Combine(AppContext.BaseDirectory, "models", "staingrid-neuron.safetensors");
 
-    /// <summary>Adds the options to a command, without those of <paramref name="except"/>.</summary>
-    public void AddTo(Command command, params Option[] except)
+    /// <summary>Adds the options to a command.</summary>
+    public void AddTo(Command command)
     {
-        foreach (Option option in ((Option[])[Model, Labels, Plane, Statistics, Stride, Blend, Device, BatchSize, BlockSide, Overwrite, Json, Verbose]).Except(except))
+        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Stride, Blend, BatchSize, BlockSide])
             command.Options.Add(option);
         Stride.Validators.Add(result => Check(result.GetValue(Stride) is >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
             $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
@@ -103,15 +90,13 @@ internal sealed class StainOptions
         }
     }
 
-    /// <summary>The request for one slide.</summary>
-    public SlideRequest Request(ParseResult parsed, IReadOnlyList<string> files, string output)
+    /// <summary>What they say.</summary>
+    public StainSettings Settings(ParseResult parsed)
     {
         string? plane = parsed.GetValue(Plane);
-        return new SlideRequest
+        return new StainSettings
         {
-            Files = [.. files.Select(Path.GetFullPath)],
             Model = Path.GetFullPath(parsed.GetValue(Model)!),
-            Output = output,
             Labels = [.. Split(parsed.GetValue(Labels))],
             Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
             AllPlanes = plane == "all",
@@ -120,27 +105,6 @@ internal sealed class StainOptions
             Blend = parsed.GetValue(Blend),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
-            Overwrite = parsed.GetResult(Overwrite) is not null && parsed.GetValue(Overwrite),
-        };
-    }
-
-    /// <summary>The request for a plate.</summary>
-    public PlateRequest PlateRequest(ParseResult parsed, string source, string output)
-    {
-        var slide = Request(parsed, [], output);
-        return new PlateRequest
-        {
-            Source = Path.GetFullPath(source),
-            Model = slide.Model,
-            Output = output,
-            Labels = slide.Labels,
-            Plane = slide.Plane,
-            AllPlanes = slide.AllPlanes,
-            Statistics = slide.Statistics,
-            Stride = slide.Stride,
-            Blend = slide.Blend,
-            BlockSide = slide.BlockSide,
-            BatchSize = slide.BatchSize,
         };
     }
 

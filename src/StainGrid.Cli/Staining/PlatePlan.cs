@@ -16,28 +16,29 @@ internal static class PlatePlan
     /// <exception cref="ImageException">The source is refused.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
     /// <exception cref="ArgumentException">The device is not here.</exception>
-    public static async Task<JsonObject> MakeAsync(PlateRequest request, string device, CancellationToken cancellationToken)
+    public static async Task<JsonObject> MakeAsync(
+        string source, string? pattern, StainSettings settings, string device, CancellationToken cancellationToken)
     {
-        var layout = PlateDiscovery.Discover(request.Source, request.Pattern, cancellationToken);
+        var layout = PlateDiscovery.Discover(source, pattern, cancellationToken);
         var preflight = await PlatePreflight.RunAsync(layout, null, cancellationToken);
-        using var model = StainModel.Load(request.Model, DeviceExecutor.Parse(device));
-        int labels = request.Labels.Count > 0 ? request.Labels.Count : model.Metadata.Labels.Count;
+        using var model = StainModel.Load(settings.Model, DeviceExecutor.Parse(device));
+        int labels = settings.Labels.Count > 0 ? settings.Labels.Count : model.Metadata.Labels.Count;
         long tiles = 0, pixels = 0;
         foreach (var field in preflight.Fields.Where(field => field.Problem is null && field.Width > 0))
         {
-            var plan = new TilingPlan(field.Width, field.Height, new TilingOptions(request.Stride, request.Blend, request.BlockSide));
-            tiles += plan.TileCount * (request.AllPlanes ? field.Planes : 1);
+            var plan = new TilingPlan(field.Width, field.Height, new TilingOptions(settings.Stride, settings.Blend, settings.BlockSide));
+            tiles += plan.TileCount * (settings.AllPlanes ? field.Planes : 1);
             pixels += (long)field.Width * field.Height;
         }
 
-        double seconds = tiles * SecondsPerTile(model, request, labels);
+        double seconds = tiles * SecondsPerTile(model, settings, labels);
         return new JsonObject
         {
             ["plate"] = layout.Name,
             ["wells"] = layout.Fields.Select(field => field.Well).Distinct().Count(),
             ["fields"] = layout.Fields.Count,
             ["tiles"] = tiles,
-            ["output_bytes_at_most"] = pixels * labels * request.Statistics.Count * sizeof(ushort) * 4 / 3,
+            ["output_bytes_at_most"] = pixels * labels * settings.Statistics.Count * sizeof(ushort) * 4 / 3,
             ["seconds_on_this_device"] = Math.Round(seconds),
             ["shapes"] = List(preflight.Shapes.Select(shape => $"{shape.Shape}: {shape.Fields} fields")),
             ["missing_wells"] = List(preflight.MissingWells),
@@ -50,13 +51,13 @@ internal static class PlatePlan
     }
 
     // One batch a thread to warm up, one to measure.
-    private static double SecondsPerTile(StainModel model, PlateRequest request, int labels)
+    private static double SecondsPerTile(StainModel model, StainSettings settings, int labels)
     {
         using var threads = new ComputeThreads(model.Device);
         var plan = new TilingPlan(
-            Tile.Size + request.Stride * (request.BatchSize - 1), Tile.Size + request.Stride * (threads.Count - 1),
-            new TilingOptions(request.Stride, request.Blend, TilingOptions.MaxBlockSide));
-        var options = new PredictionOptions([.. Enumerable.Range(0, labels)], Tiling.Statistics.Layers(request.Statistics), plan.FixedPointBits(1)) { BatchSize = request.BatchSize };
+            Tile.Size + settings.Stride * (settings.BatchSize - 1), Tile.Size + settings.Stride * (threads.Count - 1),
+            new TilingOptions(settings.Stride, settings.Blend, TilingOptions.MaxBlockSide));
+        var options = new PredictionOptions([.. Enumerable.Range(0, labels)], Tiling.Statistics.Layers(settings.Statistics), plan.FixedPointBits(1)) { BatchSize = settings.BatchSize };
         var predictor = new TilePredictor(model, options, threads);
         var block = plan.Block(0);
         var window = new PlaneWindow(block.Input, new float[block.Input.Area]);

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
-using Spectre.Console;
 using StainGrid.Contracts;
 
 namespace StainGrid.Cli;
@@ -9,14 +8,10 @@ namespace StainGrid.Cli;
 /// <summary>A plate's progress on the standard error: a line that changes on a terminal, else a plain line now and then.</summary>
 internal sealed partial class PlateProgress : IDisposable
 {
-    private static readonly TimeSpan PlainInterval = TimeSpan.FromSeconds(15);
-
-    private readonly bool terminal = !Console.IsErrorRedirected;
-    private readonly IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+    private readonly ProgressLine line = new();
     private readonly Stopwatch clock = Stopwatch.StartNew();
     private TimeSpan? shown;
     private int? firstComplete;
-    private int width;
 
     /// <summary>"complete with failures" for <see cref="PlateState.CompleteWithFailures"/>.</summary>
     public static string Name(PlateState state) => Capital().Replace(state.ToString(), " $0").Trim().ToLowerInvariant();
@@ -30,29 +25,16 @@ internal sealed partial class PlateProgress : IDisposable
     public void Show(PlateStatus status)
     {
         firstComplete ??= status.FieldsComplete;
-        if (!terminal && shown is not null && clock.Elapsed - shown < PlainInterval)
+        if (!line.IsTerminal && shown is not null && clock.Elapsed - shown < ProgressLine.PlainInterval)
             return;
         shown = clock.Elapsed;
         int done = status.FieldsComplete - firstComplete.Value, left = status.Fields - status.FieldsComplete - status.FieldsFailed;
         string rate = string.Create(CultureInfo.InvariantCulture, $", {status.TilesDone / Math.Max(0.001, clock.Elapsed.TotalSeconds):F1} tiles/s");
         string time = done > 0 ? $", {(clock.Elapsed / done * left).ToString(@"d\.hh\:mm\:ss", CultureInfo.InvariantCulture)} left" : "";
-        string line = Line(status) + rate + time;
-        if (terminal)
-        {
-            console.Write(new Text($"\r{line.PadRight(width)}"));
-            width = line.Length;
-        }
-        else
-        {
-            Console.Error.WriteLine(line);
-        }
+        line.Show(Line(status) + rate + time);
     }
 
-    public void Dispose()
-    {
-        if (terminal && width > 0)
-            console.Write(new Text($"\r{new string(' ', width)}\r"));
-    }
+    public void Dispose() => line.Dispose();
 
     [GeneratedRegex("[A-Z]")]
     private static partial Regex Capital();

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Spectre.Console;
 using StainGrid.Contracts;
 
 namespace StainGrid.Cli;
@@ -8,38 +7,23 @@ namespace StainGrid.Cli;
 /// <summary>One line on the standard error: a bar with tiles/s and the time left on a terminal, else a plain line now and then.</summary>
 internal sealed class ProgressDisplay(string name) : IDisposable
 {
-    private static readonly TimeSpan PlainInterval = TimeSpan.FromSeconds(15);
-
-    private readonly bool terminal = !Console.IsErrorRedirected;
-    private readonly IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+    private readonly ProgressLine line = new();
     private readonly Stopwatch running = new();
     private TimeSpan? shown;
     private SlideState state;
-    private int width;
 
     public void Show(SlideStatus status)
     {
         if (status.State == SlideState.Running && !running.IsRunning)
             running.Start();
-        if (terminal)
-        {
-            string line = Line(status, 30);
-            console.Write(new Text($"\r{line.PadRight(width)}"));
-            width = line.Length;
-        }
-        else if (state != status.State || shown is null || running.Elapsed - shown > PlainInterval)
-        {
-            shown = running.Elapsed;
-            state = status.State;
-            Console.Error.WriteLine(Line(status, 0));
-        }
+        if (!line.IsTerminal && state == status.State && shown is not null && running.Elapsed - shown <= ProgressLine.PlainInterval)
+            return;
+        shown = running.Elapsed;
+        state = status.State;
+        line.Show(Line(status, line.IsTerminal ? 30 : 0));
     }
 
-    public void Dispose()
-    {
-        if (terminal && width > 0)
-            console.Write(new Text($"\r{new string(' ', width)}\r"));
-    }
+    public void Dispose() => line.Dispose();
 
     private string Line(SlideStatus status, int bar)
     {

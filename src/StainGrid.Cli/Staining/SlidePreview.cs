@@ -45,7 +45,7 @@ internal static class SlidePreview
     private static PreviewPanel Input(SlideRequest request, int width, int height, int factor)
     {
         using var image = ImageReader.OpenStack(request.Files);
-        int plane = request.Plane ?? image.Info.Planes / 2;
+        int plane = request.Settings.Plane ?? image.Info.Planes / 2;
         var shrunk = new float[width * height];
         for (int y = 0; y < height; y++)
         {

@@ -16,10 +16,10 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
     private readonly BlockScheduler scheduler = new();
     private readonly Dictionary<string, SlideJob> jobs = [];
     private readonly Dictionary<string, BlockFailure> quarantined = [];
+    private readonly Signal queued = new();
 
     // A lease of a dispatcher that was lost must not be taken for one of this: numbers start at random.
     private readonly long firstLease = Random.Shared.NextInt64(1L << 32) << 30;
-    private TaskCompletionSource queued = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private DateTimeOffset woken;
 
     private DateTimeOffset Now => time.GetUtcNow();
@@ -40,7 +40,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
             jobs[job.SlideId] = job;
             if (quarantined.TryGetValue(job.SlideId, out var failure))
                 Quarantine(failure);
-            Wake();
+            queued.Raise();
         }
 
         return Task.CompletedTask;
@@ -55,7 +55,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
         var leases = Take(device, silo, count);
         if (leases.Length == 0 && wait > TimeSpan.Zero)
         {
-            await Task.WhenAny(queued.Task, Task.Delay(wait));
+            await queued.WaitAsync(wait);
             leases = Take(device, silo, count);
         }
 
@@ -113,7 +113,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
 
         // A back-off may have ended, or a silo been emptied for a block that runs alone.
         if (scheduler.QueuedBlocks > 0)
-            Wake();
+            queued.Raise();
         return Task.CompletedTask;
     }
 
@@ -131,19 +131,12 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
             }
         }
 
-        Wake();
+        queued.Raise();
     }
 
     // Told again whenever the slide asks for the block again: a message may be lost.
     private void Quarantine(BlockFailure failure) => GrainFactory.GetGrain<ISlideGrain>(failure.SlideId).FailAsync(
         failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its silo: {failure.Reason}", quarantined: true).Ignore();
-
-    private void Wake()
-    {
-        var waiters = queued;
-        queued = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        waiters.SetResult();
-    }
 
     [LoggerMessage(LogLevel.Warning, "Slide {SlideId}, block {Block} failed, attempt {Attempts}: {Reason}")]
     private static partial void LogFailure(ILogger logger, string slideId, int block, int attempts, string reason);

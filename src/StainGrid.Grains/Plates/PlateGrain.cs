@@ -23,19 +23,24 @@ public sealed partial class PlateGrain(
     private readonly CancellationTokenSource ended = new();
     private readonly Dictionary<int, Task> tasks = [];
     private readonly Dictionary<int, SlideStatus> running = [];
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Signal changed = new();
     private long version;
     private long tilesOfEndedFields;
     private int devices;
     private bool ran;
     private string? waiting;
     private Task? run;
+    private PlateOutput? output;
+    private int? wells;
 
     private string PlateId => this.GetPrimaryKeyString();
 
     private PlateRecord Record => plate.State;
 
     private IReadOnlyList<PlateField> Fields => layout.State.Layout?.Fields ?? [];
+
+    // Kept for the activation: it knows what it has listed.
+    private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
 
     private bool IsFinal => Record.State is not (PlateState.New or PlateState.Running);
 
@@ -80,7 +85,7 @@ public sealed partial class PlateGrain(
             if (Record.ContentHash != hash)
                 throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{request.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+                throw new PlateException($"{request.Settings.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
             if (!IsFinal)
                 await AnnounceAsync();
             await WakeAsync();
@@ -88,6 +93,7 @@ public sealed partial class PlateGrain(
         }
 
         layout.State.Layout = found;
+        wells = null;
         await layout.WriteStateAsync();
         Record.Request = request;
         Record.ModelSha256 = model;
@@ -107,14 +113,14 @@ public sealed partial class PlateGrain(
     public async Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (version == this.version && wait > TimeSpan.Zero && !IsFinal)
-            await Task.WhenAny(changed.Task, Task.Delay(wait));
+            await changed.WaitAsync(wait);
         int Count(FieldState state) => Record.Fields.Count(field => field == state);
         return new PlateStatus
         {
             PlateId = PlateId,
             State = Record.State,
             Version = this.version,
-            Wells = Fields.Select(field => field.Well).Distinct().Count(),
+            Wells = wells ??= Fields.Select(field => field.Well).Distinct().Count(),
             Fields = Record.Fields.Length,
             FieldsComplete = Count(FieldState.Complete),
             FieldsFailed = Count(FieldState.Failed),
@@ -222,6 +228,7 @@ public sealed partial class PlateGrain(
     {
         ended.Dispose();
         saving.Dispose();
+        output?.Dispose();
     }
 
     // All that can be known to be wrong before a field runs.
@@ -231,7 +238,7 @@ public sealed partial class PlateGrain(
         {
             return await Task.Run(() =>
             {
-                string model = SlidePreparation.CheckModel(SlideRequestOf(request, []));
+                string model = SlidePreparation.CheckModel(request.Settings);
                 var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
                 return (found, found.ContentHash(ended.Token), model);
             });
@@ -247,14 +254,16 @@ public sealed partial class PlateGrain(
     {
         try
         {
-            using (var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!))
-                await output.ClaimAsync(ended.Token);
+            await Output.ClaimAsync(ended.Token);
             Record.State = PlateState.Running;
             await SaveAsync();
             await AnnounceAsync();
         }
         catch
         {
+            // The next request of this id may be another.
+            output?.Dispose();
+            output = null;
             await plate.ReadStateAsync();
             throw;
         }
@@ -284,8 +293,7 @@ public sealed partial class PlateGrain(
                     Lost(field, alone: lost.Length == 1);
             }
 
-            using var output = new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
-            await output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
+            await Output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
             while (Current())
             {
                 var next = await NextAsync();
@@ -310,7 +318,7 @@ public sealed partial class PlateGrain(
                 if (done.Length > 0)
                 {
                     await SaveAsync();
-                    await output.AddAsync(Complete(done), ended.Token);
+                    await Output.AddAsync(Complete(done), ended.Token);
                 }
             }
 
@@ -319,7 +327,7 @@ public sealed partial class PlateGrain(
             if (!Current())
                 return;
             waiting = null;
-            await output.CompleteAsync(Record, ended.Token);
+            await Output.CompleteAsync(Record, ended.Token);
             int complete = Record.Fields.Count(state => state == FieldState.Complete);
             Record.Error = complete > 0 ? null : $"No field of the plate could be stained. The first: {Record.Reasons.Values.FirstOrDefault()}";
             await EndAsync(complete == 0 ? PlateState.Failed : complete == Record.Fields.Length ? PlateState.Complete : PlateState.CompleteWithFailures);
@@ -354,7 +362,7 @@ public sealed partial class PlateGrain(
         {
             devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
         }
-        catch (Exception e) when (IsTransient(e))
+        catch (Exception e) when (e.IsTransient(ended.Token))
         {
             // A dispatcher that was lost is elsewhere in a moment.
         }
@@ -374,10 +382,13 @@ public sealed partial class PlateGrain(
     private async Task RunFieldAsync(int field, bool alone, Func<bool> current)
     {
         var slide = SlideOf(field);
-        var request = SlideRequestOf(Record.Request!, Fields[field].Files) with
+        var request = new SlideRequest
         {
-            Output = PlateOutput.FieldUri(Record.Request!.Output, Fields[field]),
+            Files = Fields[field].Files,
+            Settings = Record.Request!.Settings,
+            Output = BlobStores.AddressWithin(Record.Request.Output, Fields[field].Path),
             PlateId = PlateId,
+            Weight = Record.Request.Weight,
             KeepComplete = true,
             ModelSha256 = Record.ModelSha256,
         };
@@ -398,7 +409,7 @@ public sealed partial class PlateGrain(
                 Lost(field, alone);
                 return;
             }
-            catch (Exception e) when (IsTransient(e) && current())
+            catch (Exception e) when (e.IsTransient(ended.Token) && current())
             {
                 LogField(logger, e, PlateId, Fields[field].Path);
                 status = status with { State = SlideState.New, Version = -1 };
@@ -418,9 +429,6 @@ public sealed partial class PlateGrain(
             await FailedAsync(field, status.Error ?? "the slide was cancelled");
         Change();
     }
-
-    private bool IsTransient(Exception e) =>
-        e is OrleansException or TimeoutException || (e is OperationCanceledException && !ended.IsCancellationRequested);
 
     private async Task FailedAsync(int field, string reason)
     {
@@ -489,17 +497,12 @@ public sealed partial class PlateGrain(
     private void Change()
     {
         version++;
-        var waiters = changed;
-        changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        waiters.SetResult();
+        changed.Raise();
     }
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
-    // Without the signature that a URL may have: lists are for many eyes.
-    private PlateSummary Summary => new(PlateId, Record.Request!.Source, WithoutQuery(Record.Request.Output), Record.Submitted, Record.State);
-
-    private static string WithoutQuery(string store) => store.Contains("://", StringComparison.Ordinal) ? store.Split('?')[0] : store;
+    private PlateSummary Summary => new(PlateId, Record.Request!.Source, BlobStores.WithoutSecrets(Record.Request.Output), Record.Submitted, Record.State);
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)
@@ -507,22 +510,6 @@ public sealed partial class PlateGrain(
         var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
         return GrainFactory.GetGrain<ISlideGrain>($"{PlateId}/{Fields[field].Path}/{Record.Generation}.{trials.Failures}");
     }
-
-    private static SlideRequest SlideRequestOf(PlateRequest request, IReadOnlyList<string> files) => new()
-    {
-        Files = files,
-        Model = request.Model,
-        Output = request.Output,
-        Labels = request.Labels,
-        Plane = request.Plane,
-        AllPlanes = request.AllPlanes,
-        Statistics = request.Statistics,
-        Stride = request.Stride,
-        Blend = request.Blend,
-        BlockSide = request.BlockSide,
-        BatchSize = request.BatchSize,
-        Weight = request.Weight,
-    };
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId} stops for a moment.")]
     private static partial void LogRun(ILogger logger, Exception exception, string plateId);

@@ -33,18 +33,6 @@ public sealed class PlateOutput : IDisposable
         writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, layout));
     }
 
-    /// <summary>The store of a field's image: the plate's with the field's path.</summary>
-    public static string FieldUri(string output, PlateField field)
-    {
-        ArgumentNullException.ThrowIfNull(output);
-        ArgumentNullException.ThrowIfNull(field);
-        if (!output.Contains("://", StringComparison.Ordinal) || !output.Contains('?', StringComparison.Ordinal))
-            return $"{output.TrimEnd('/')}/{field.Path}";
-        var uri = new UriBuilder(output);   // a signature in the query stays behind the path
-        uri.Path = $"{uri.Path.TrimEnd('/')}/{field.Path}";
-        return uri.Uri.AbsoluteUri;
-    }
-
     /// <summary>Makes the output this plate's.</summary>
     /// <exception cref="PlateException">It is another plate's, or holds what is not ours.</exception>
     /// <exception cref="BlobStoreException">The store fails.</exception>
@@ -151,10 +139,10 @@ public sealed class PlateOutput : IDisposable
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
-        ["model"] = Path.GetFileName(request.Model),
-        ["labels"] = new JsonArray([.. request.Labels.Select(label => JsonValue.Create(label))]),
-        ["stride"] = request.Stride,
-        ["blend"] = request.Blend.ToString().ToLowerInvariant(),
+        ["model"] = Path.GetFileName(request.Settings.Model),
+        ["labels"] = new JsonArray([.. request.Settings.Labels.Select(label => JsonValue.Create(label))]),
+        ["stride"] = request.Settings.Stride,
+        ["blend"] = request.Settings.Blend.ToString().ToLowerInvariant(),
         ["source"] = Path.GetFileName(request.Source.TrimEnd('/')),
         ["content_sha256"] = layout.ContentHash(),
     };

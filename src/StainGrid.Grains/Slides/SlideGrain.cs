@@ -15,8 +15,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
 
     private readonly CancellationTokenSource cancelled = new();
     private readonly TaskCompletionSource allChunks = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Signal changed = new();
     private SlideStatus status = new(SlideState.New, 0, 0, 0, 0, 0, null, null);
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private SlideRequest? request;
     private SlideJob? job;
     private SlideTracker? tracker;
@@ -34,7 +34,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     {
         if (this.request is not null)
         {
-            return SameRequest(this.request, request)
+            return this.request.SameAs(request)
                 ? Task.CompletedTask
                 : throw new InvalidOperationException($"The slide {SlideId} was started with another request. Give it another id.");
         }
@@ -53,7 +53,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     public async Task<SlideStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (status.Version == version && wait > TimeSpan.Zero && !status.IsFinal)
-            await Task.WhenAny(changed.Task, Task.Delay(wait));
+            await changed.WaitAsync(wait);
         return status;
     }
 
@@ -180,7 +180,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
             if (!ending && tracker.Missing() is var missing && missing.Count > pending)
                 await Dispatcher.EnqueueAsync(job, missing);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             // A silo was lost a moment ago: its grains are elsewhere the next time.
             LogReconciling(logger, e, SlideId);
@@ -217,7 +217,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
                     GrainFactory.GetGrain<IStitcherGrain>(IStitcherGrain.Key(SlideId, band)).DropAsync())).WaitAsync(DropPatience);
             }
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient())
         {
             // They were lost, and what they held; or a store is slow, and what comes late is refused by its epoch.
             LogReconciling(logger, e, SlideId);
@@ -229,15 +229,8 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
     private void Change(SlideStatus next)
     {
         status = next with { Version = status.Version + 1 };
-        var waiters = changed;
-        changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        waiters.SetResult();
+        changed.Raise();
     }
-
-    private static bool SameRequest(SlideRequest left, SlideRequest right) =>
-        left with { Files = right.Files, Labels = right.Labels, Statistics = right.Statistics } == right
-        && left.Files.SequenceEqual(right.Files) && left.Labels.SequenceEqual(right.Labels)
-        && left.Statistics.SequenceEqual(right.Statistics);
 
     [LoggerMessage(LogLevel.Error, "Slide {SlideId} failed unexpectedly.")]
     private static partial void LogUnexpected(ILogger logger, Exception exception, string slideId);

@@ -24,18 +24,19 @@ public static class SlidePreparation
     public static async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
+        var settings = request.Settings;
         if (request.Files.Count == 0)
             throw new SlideException("The request names no image file. Give at least one.");
         using var image = ImageReader.OpenStack(request.Files);
         var info = image.Info;
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
-        using var model = StainModel.Load(request.Model);
+        using var model = StainModel.Load(settings.Model);
         if (request.ModelSha256 is { } expected && expected != model.Sha256)
-            throw new SlideException($"{request.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
-        var (labels, channels) = Channels(request, model.Metadata);
-        CheckBlock(request, labels.Length);
-        var planes = Planes(request, info)
+            throw new SlideException($"{settings.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
+        var (labels, channels) = Channels(settings, model.Metadata);
+        CheckBlock(settings, labels.Length);
+        var planes = Planes(settings, info)
             .Select(index =>
             {
                 var range = PlaneRange.Measure(image, index, model.Metadata.Normalisation, cancellationToken);
@@ -46,7 +47,7 @@ public static class SlidePreparation
         {
             SlideId = slideId,
             Files = info.Files,
-            Model = request.Model,
+            Model = settings.Model,
             ModelSha256 = model.Sha256,
             Output = request.Output,
             Name = Path.GetFileNameWithoutExtension(info.Name),
@@ -54,13 +55,13 @@ public static class SlidePreparation
             Height = info.Height,
             Planes = planes,
             Labels = labels,
-            Statistics = request.Statistics,
+            Statistics = settings.Statistics,
             Channels = channels,
-            Stride = request.Stride,
-            Blend = request.Blend,
-            BlockSide = request.BlockSide,
+            Stride = settings.Stride,
+            Blend = settings.Blend,
+            BlockSide = settings.BlockSide,
             Clamp = model.Metadata.Normalisation.Clamp,
-            BatchSize = CheckBatch(request),
+            BatchSize = CheckBatch(settings),
             PlateId = request.PlateId ?? slideId,
             Weight = Math.Clamp(request.Weight, 1, 100),
             PlanHash = "",
@@ -99,19 +100,19 @@ public static class SlidePreparation
         SlideJob.ChunkSize,
     })));
 
-    /// <summary>Checks all of a request that needs no image.</summary>
+    /// <summary>Checks all of the settings that needs no image.</summary>
     /// <returns>SHA-256 of the model.</returns>
-    /// <exception cref="SlideException">The request does not fit the model, or a setting is out of its range.</exception>
+    /// <exception cref="SlideException">The settings do not fit the model, or a setting is out of its range.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static string CheckModel(SlideRequest request)
+    public static string CheckModel(StainSettings settings)
     {
-        ArgumentNullException.ThrowIfNull(request);
-        using var model = StainModel.Load(request.Model);
-        CheckBlock(request, Channels(request, model.Metadata).Labels.Length);
-        CheckBatch(request);
+        ArgumentNullException.ThrowIfNull(settings);
+        using var model = StainModel.Load(settings.Model);
+        CheckBlock(settings, Channels(settings, model.Metadata).Labels.Length);
+        CheckBatch(settings);
         try
         {
-            new TilingOptions(request.Stride, request.Blend, request.BlockSide).Validated();
+            new TilingOptions(settings.Stride, settings.Blend, settings.BlockSide).Validated();
         }
         catch (ArgumentOutOfRangeException e)
         {
@@ -122,37 +123,37 @@ public static class SlidePreparation
     }
 
     // A block's part in a band is one message, of about five bytes a number.
-    private static void CheckBlock(SlideRequest request, int labels)
+    private static void CheckBlock(StainSettings settings, int labels)
     {
-        long numbers = ((request.BlockSide - 1L) * request.Stride + Tile.Size) * SlideJob.ChunkSize * (labels * Statistics.Layers(request.Statistics).Count + 1);
+        long numbers = ((settings.BlockSide - 1L) * settings.Stride + Tile.Size) * SlideJob.ChunkSize * (labels * Statistics.Layers(settings.Statistics).Count + 1);
         if (numbers * 5 > MaxMessageBytes)
-            throw new SlideException($"Blocks of {request.BlockSide}x{request.BlockSide} tiles are too large to send ({numbers * 5 >> 20} MiB). Give a smaller --block.");
+            throw new SlideException($"Blocks of {settings.BlockSide}x{settings.BlockSide} tiles are too large to send ({numbers * 5 >> 20} MiB). Give a smaller --block.");
     }
 
-    private static int CheckBatch(SlideRequest request) =>
-        request.BatchSize is >= 1 and <= 256 ? request.BatchSize : throw new SlideException($"A batch must have 1 to 256 tiles, not {request.BatchSize}.");
+    private static int CheckBatch(StainSettings settings) =>
+        settings.BatchSize is >= 1 and <= 256 ? settings.BatchSize : throw new SlideException($"A batch must have 1 to 256 tiles, not {settings.BatchSize}.");
 
-    private static IEnumerable<int> Planes(SlideRequest request, ImageInfo info)
+    private static IEnumerable<int> Planes(StainSettings settings, ImageInfo info)
     {
-        if (request.AllPlanes)
+        if (settings.AllPlanes)
             return Enumerable.Range(0, info.Planes);
-        int plane = request.Plane ?? info.Planes / 2;
+        int plane = settings.Plane ?? info.Planes / 2;
         return plane >= 0 && plane < info.Planes
             ? [plane]
             : throw new SlideException($"{info.Name} has planes 0 to {info.Planes - 1}, not {plane}. Give one of these, or all.");
     }
 
-    private static (int[] Labels, OutputChannel[] Channels) Channels(SlideRequest request, ModelMetadata metadata)
+    private static (int[] Labels, OutputChannel[] Channels) Channels(StainSettings settings, ModelMetadata metadata)
     {
         var known = metadata.Labels.Select(label => label.Name).ToList();
-        var names = request.Labels.Count > 0 ? request.Labels.Distinct(StringComparer.OrdinalIgnoreCase).ToList() : known;
-        if (request.Statistics.Count == 0 || request.Statistics.Distinct().Count() != request.Statistics.Count)
+        var names = settings.Labels.Count > 0 ? settings.Labels.Distinct(StringComparer.OrdinalIgnoreCase).ToList() : known;
+        if (settings.Statistics.Count == 0 || settings.Statistics.Distinct().Count() != settings.Statistics.Count)
             throw new SlideException("Give at least one statistic, each once.");
         var labels = names.Select(name => known.FindIndex(label => label.Equals(name, StringComparison.OrdinalIgnoreCase))).ToArray();
         if (Array.IndexOf(labels, -1) is >= 0 and var unknown)
             throw new SlideException($"The model does not predict the label {names[unknown]}. It has {string.Join(", ", known)}.");
         var channels = from label in labels.Select(label => metadata.Labels[label])
-                       from statistic in request.Statistics
+                       from statistic in settings.Statistics
                        select Channel(label, statistic);
         return (labels, [.. channels]);
     }

@@ -88,7 +88,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                     await cancellation.CancelAsync();
             }
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient(cancellationToken))
         {
             LogLeasing(logger, e, Key);
         }
@@ -130,7 +130,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         {
             await Dispatcher.ReturnAsync(lease.Lease, error);
         }
-        catch (Exception e) when (e is OrleansException or TimeoutException)
+        catch (Exception e) when (e.IsTransient())
         {
             // The dispatcher was lost, or will end the lease when it expires.
             LogLeasing(logger, e, Key);
@@ -165,7 +165,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             }
             catch (Exception e) when (e is not StaleSlideException && !cancelled.IsCancellationRequested)
             {
-                bool lost = e is OrleansException or TimeoutException;
+                bool lost = e.IsTransient(cancelled);
                 if (lost ? Environment.TickCount64 - started > LostStitcherPatience.TotalMilliseconds : attempt >= WriteAttempts)
                 {
                     if (!lost)

@@ -14,18 +14,11 @@ public sealed class HcsPlateWriter(IBlobStore store, PlateLayout layout, JsonObj
     private readonly SemaphoreSlim _turn = new(1);
     private readonly Dictionary<(string Row, int Column), SortedSet<int>> _wells = [];
     private readonly HashSet<string> _groups = [];
+    private bool _stale;
 
-    /// <summary>Writes the root's group. The plate's attributes follow with the first field: NGFF knows no plate without wells.</summary>
-    /// <param name="cancellationToken">Stops the writing.</param>
-    public Task BeginAsync(CancellationToken cancellationToken = default) => WriteAsync([], cancellationToken);
-
-    /// <summary>Lists one more complete field.</summary>
-    /// <param name="field">A field of the layout, whose image is complete.</param>
-    /// <param name="cancellationToken">Stops the writing.</param>
-    public Task AddFieldAsync(PlateField field, CancellationToken cancellationToken = default) => WriteAsync([field], cancellationToken);
-
-    /// <summary>Lists fields, beside those that this writer has listed.</summary>
-    /// <param name="complete">Fields of the layout, whose images are complete.</param>
+    /// <summary>Lists fields, beside those that this writer has listed; writes nothing for these again.</summary>
+    /// <param name="complete">Fields of the layout, whose images are complete; none for the root's group alone: NGFF knows no plate
+    /// without wells.</param>
     /// <param name="cancellationToken">Stops the writing.</param>
     public async Task WriteAsync(IReadOnlyCollection<PlateField> complete, CancellationToken cancellationToken = default)
     {
@@ -37,8 +30,10 @@ public sealed class HcsPlateWriter(IBlobStore store, PlateLayout layout, JsonObj
             foreach (var well in complete.GroupBy(field => (field.Row, field.Column)))
             {
                 string path = string.Create(CultureInfo.InvariantCulture, $"{well.Key.Row}/{well.Key.Column}/");
-                var fields = _wells.GetValueOrDefault(well.Key) ?? [];
-                fields.UnionWith(well.Select(field => field.Field));
+                var listed = _wells.GetValueOrDefault(well.Key) ?? [];
+                SortedSet<int> fields = [.. listed, .. well.Select(field => field.Field)];
+                if (fields.Count == listed.Count)
+                    continue;
                 await GroupAsync($"{well.Key.Row}/", cancellationToken);
                 await GroupAsync(path, cancellationToken);
                 await store.WriteAsync(path + OmeZarrMetadata.AttributesKey, OmeZarrMetadata.Bytes(new JsonObject
@@ -50,10 +45,12 @@ public sealed class HcsPlateWriter(IBlobStore store, PlateLayout layout, JsonObj
                     },
                 }), cancellationToken);
                 _wells[well.Key] = fields;
+                _stale = true;
             }
 
-            if (complete.Count > 0)
+            if (_stale)
                 await store.WriteAsync(OmeZarrMetadata.AttributesKey, OmeZarrMetadata.Bytes(Plate()), cancellationToken);
+            _stale = false;
         }
         finally
         {

@@ -58,15 +58,6 @@ public sealed class OmeZarrWriter
         return Convert.ToHexStringLower(SHA256.HashData(frame));
     }
 
-    /// <summary>Whether a chunk has been written.</summary>
-    /// <param name="level">0 for the full size.</param>
-    /// <param name="channel">The channel's number.</param>
-    /// <param name="row">The chunk's row.</param>
-    /// <param name="column">The chunk's column.</param>
-    /// <param name="cancellationToken">Stops the asking.</param>
-    public Task<bool> ChunkExistsAsync(int level, int channel, int row, int column, CancellationToken cancellationToken = default) =>
-        _store.ExistsAsync(Image.ChunkKey(level, channel, row, column), cancellationToken);
-
     /// <summary>Reads a chunk back.</summary>
     /// <param name="level">0 for the full size.</param>
     /// <param name="channel">The channel's number.</param>

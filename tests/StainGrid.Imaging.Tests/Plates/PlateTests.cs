@@ -142,11 +142,11 @@ public sealed class PlateTests : IDisposable
         PlateField[] fields = [new("B", 7, 0, []), new("B", 7, 1, []), new("AF", 48, 0, [])];
         var (rows, columns) = PlateLayout.Format(32, 48);
         using var writer = new HcsPlateWriter(store, new PlateLayout("out", "", rows, columns, fields), new JsonObject { ["model"] = "m" });
-        await writer.BeginAsync(Stop);
+        await writer.WriteAsync([], Stop);
         for (int i = 0; i < fields.Length; i++)
         {
             await WriteImageAsync(fields[i].Path, (ushort)(1000 * i));
-            await writer.AddFieldAsync(fields[i], Stop);
+            await writer.WriteAsync([fields[i]], Stop);
             var layout = PlateDiscovery.Discover(store.Root, null, Stop);
             Assert.Equal(fields[..(i + 1)].Select(field => field.Path), layout.Fields.Select(field => field.Path));
             Assert.All(layout.Fields, field => Assert.Null(field.Problem));
@@ -305,6 +305,32 @@ public sealed class PlateTests : IDisposable
         using var stream = new MemoryStream(parquet);
         var back = await Parquet.Serialization.ParquetSerializer.DeserializeAsync<QualityRow>(stream, cancellationToken: Stop);
         Assert.Equal(rows, back.Data);
+    }
+
+    [Fact]
+    public async Task What_is_listed_is_not_written_again_unless_its_writing_failed()
+    {
+        var store = new FolderBlobStore(_folder.File("out.zarr"));
+        PlateField[] fields = [new("B", 7, 0, []), new("B", 8, 0, []), new("B", 8, 1, [])];
+        using var writer = new HcsPlateWriter(store, new PlateLayout("out", "", ["A", "B"], ["7", "8"], fields));
+        string root = _folder.File("out.zarr", ".zattrs"), first = _folder.File("out.zarr", "B", "7", ".zattrs"), second = _folder.File("out.zarr", "B", "8", ".zattrs");
+        await writer.WriteAsync(fields[..2], Stop);
+        foreach (string written in (string[])[root, first, second])
+            File.Delete(written);
+        await writer.WriteAsync(fields[..2], Stop);
+        Assert.False(File.Exists(root) || File.Exists(first) || File.Exists(second));
+
+        // In the way of a well, then of the plate.
+        Directory.CreateDirectory(second);
+        await Assert.ThrowsAsync<BlobStoreException>(() => writer.WriteAsync(fields, Stop));
+        Directory.Delete(second);
+        Directory.CreateDirectory(root);
+        await Assert.ThrowsAsync<BlobStoreException>(() => writer.WriteAsync(fields, Stop));
+        Assert.True(File.Exists(second));
+        Directory.Delete(root);
+        await writer.WriteAsync(fields, Stop);
+        Assert.True(File.Exists(root));
+        Assert.False(File.Exists(first));
     }
 
     /// <summary>p.zarr with a field each in B/7 and B/8, without pixels.</summary>

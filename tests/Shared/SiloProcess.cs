@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
-namespace StainGrid.Faults.Tests;
+namespace StainGrid.TestSupport;
 
 /// <summary>A silo in a process of its own, to be killed, paused and started again under the same name.</summary>
 internal sealed partial class SiloProcess : IAsyncDisposable
@@ -24,11 +25,14 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         _timeout = timeout;
     }
 
-    /// <summary>The command, in its own project's output of the same configuration.</summary>
+    /// <summary>The command, in its own project's output of the same configuration; the test's project must refer to it.</summary>
     public static string CommandPath { get; } = Output("src/StainGrid.Cli", "staingrid");
 
-    /// <summary>The silo that its poison brings down.</summary>
+    /// <summary>The silo that its poison brings down; the test's project must refer to it.</summary>
     public static string PoisonPath { get; } = Output("tests/StainGrid.PoisonSilo", "StainGrid.PoisonSilo");
+
+    [GeneratedRegex("/tests/[^/]+/bin/")]
+    private static partial Regex TestsBin();
 
     public string Name { get; }
 
@@ -36,6 +40,9 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     public string Log { get; }
 
     public int Id => _process!.Id;
+
+    /// <summary>The line that said it is ready.</summary>
+    public string ReadyLine { get; private set; } = "";
 
     public bool HasExited => _process is null || _process.HasExited;
 
@@ -135,10 +142,14 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     public async Task<int> StopAsync(TimeSpan grace)
     {
         Signal(Term);
-        return await EndsWithinAsync(grace)
-            ? _process!.ExitCode
-            : throw new TimeoutException($"{Name} did not stop within {grace.TotalSeconds:f0} s of SIGTERM.\n{LogEnd()}");
+        return await ExitAsync(grace);
     }
+
+    /// <summary>Waits until it ends by itself. The exit code.</summary>
+    /// <exception cref="TimeoutException">It is still there after <paramref name="patience"/>.</exception>
+    public async Task<int> ExitAsync(TimeSpan patience) => await EndsWithinAsync(patience)
+        ? _process!.ExitCode
+        : throw new TimeoutException($"{Name} did not end within {patience.TotalSeconds:f0} s.\n{LogEnd()}");
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -148,7 +159,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     }
 
     private static string Output(string project, string program) =>
-        Path.Combine(AppContext.BaseDirectory.Replace("/tests/StainGrid.Faults.Tests/bin/", $"/{project}/bin/", StringComparison.Ordinal), program);
+        Path.Combine(TestsBin().Replace(AppContext.BaseDirectory, $"/{project}/bin/", 1), program);
 
     private async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -157,7 +168,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         info.RedirectStandardError = true;
         _process?.Dispose();
         var writer = TextWriter.Synchronized(new StreamWriter(Log, append: true) { AutoFlush = true });
-        var ready = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ready = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         var watch = Stopwatch.StartNew();
         Process process;
         try
@@ -174,7 +185,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         _logged = LogAsync();
         try
         {
-            await ready.Task.WaitAsync(_timeout, cancellationToken);
+            ReadyLine = await ready.Task.WaitAsync(_timeout, cancellationToken);
         }
         catch (TimeoutException)
         {
@@ -198,7 +209,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
             {
                 await writer.WriteLineAsync(line);
                 if (line.StartsWith(_ready, StringComparison.Ordinal))
-                    ready.TrySetResult();
+                    ready.TrySetResult(line);
             }
         }
     }

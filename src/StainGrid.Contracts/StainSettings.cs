@@ -1,0 +1,41 @@
+using StainGrid.Tiling;
+
+namespace StainGrid.Contracts;
+
+/// <summary>What to predict of a slide, the same for all fields of a plate.</summary>
+[GenerateSerializer, Immutable, Alias("staingrid.settings")]
+public sealed record StainSettings
+{
+    /// <summary>The model file. Readable by the silos.</summary>
+    [Id(0)] public required string Model { get; init; }
+
+    /// <summary>The labels to predict; empty for all that the model has.</summary>
+    [Id(1)] public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>The plane to predict from, counted from 0; null for the middle one. Not looked at with
+    /// <see cref="AllPlanes"/>.</summary>
+    [Id(2)] public int? Plane { get; init; }
+
+    /// <summary>Whether to average the distributions predicted from every plane.</summary>
+    [Id(3)] public bool AllPlanes { get; init; }
+
+    /// <summary>What to store of each label's distribution; one channel each.</summary>
+    [Id(4)] public IReadOnlyList<Statistic> Statistics { get; init; } = [Statistic.Mean];
+
+    /// <summary>Distance of neighbouring tiles, pixels.</summary>
+    [Id(5)] public int Stride { get; init; } = 64;
+
+    /// <summary>How overlapping tiles are weighted.</summary>
+    [Id(6)] public Blend Blend { get; init; } = Blend.Uniform;
+
+    /// <summary>Tiles along each side of a block.</summary>
+    [Id(7)] public int BlockSide { get; init; } = 8;
+
+    /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
+    [Id(8)] public int BatchSize { get; init; } = 4;
+
+    /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
+    public bool SameAs(StainSettings other) =>
+        other is not null && this with { Labels = other.Labels, Statistics = other.Statistics } == other
+        && Labels.SequenceEqual(other.Labels) && Statistics.SequenceEqual(other.Statistics);
+}

@@ -1,0 +1,19 @@
+namespace StainGrid.Grains;
+
+/// <summary>Wakes those who wait for the next change of a grain's state, as a long poll does. For the turns of one grain: what
+/// waits is woken by the next <see cref="Raise"/> after it began to wait, and runs on in a turn of its own.</summary>
+public sealed class Signal
+{
+    private TaskCompletionSource next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Waits for the next <see cref="Raise"/>, at most for <paramref name="most"/>.</summary>
+    public Task WaitAsync(TimeSpan most) => Task.WhenAny(next.Task, Task.Delay(most));
+
+    /// <summary>Wakes all who wait.</summary>
+    public void Raise()
+    {
+        var waiting = next;
+        next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        waiting.SetResult();
+    }
+}
