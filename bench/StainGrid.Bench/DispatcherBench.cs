@@ -45,11 +45,9 @@ internal static class DispatcherBench
         int[] blocks = [.. Enumerable.Range(0, Blocks)];
         foreach (string slide in slides)
             await dispatcher.EnqueueAsync(Job(slide), blocks);
-        var stop = new CancellationTokenSource();
+        using var stop = new CancellationTokenSource(Measured);
         var meter = new Meter();
-        var calling = Enumerable.Range(0, callers).Select(caller => Task.Run(() => CallAsync(from, caller, stop.Token))).ToArray();
-        await Task.Delay(Measured);
-        await stop.CancelAsync();
+        var calling = Enumerable.Range(0, callers).Select(caller => Task.Run(() => CallAsync(from, caller, stop.Token)));
         long leases = (await Task.WhenAll(calling)).Sum();
         double seconds = meter.Seconds, cpu = meter.CpuSeconds;
         if (print)
@@ -61,18 +59,16 @@ internal static class DispatcherBench
             await dispatcher.RemoveAsync(slide);
     }
 
+    // Until the time is over or nothing is queued any more.
     private static async Task<long> CallAsync(BenchSilo from, int caller, CancellationToken stop)
     {
         var dispatcher = from.Grains.GetGrain<IDispatcherGrain>(0);
         string device = FormattableString.Invariant($"bench/stand-in:{caller}");
         long leases = 0;
-        while (!stop.IsCancellationRequested)
+        while (!stop.IsCancellationRequested && await dispatcher.LeaseAsync(device, from.Address, 1, TimeSpan.Zero) is [var lease])
         {
-            foreach (var lease in await dispatcher.LeaseAsync(device, from.Address, 1, TimeSpan.Zero))
-            {
-                await dispatcher.CompleteAsync(lease.Lease);
-                leases++;
-            }
+            await dispatcher.CompleteAsync(lease.Lease);
+            leases++;
         }
 
         return leases;
