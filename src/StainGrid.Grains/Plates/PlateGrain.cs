@@ -17,6 +17,7 @@ public sealed partial class PlateGrain(
     private const string Reminder = "wake";
     private static readonly TimeSpan ReminderPeriod = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(10);
 
     private readonly SemaphoreSlim saving = new(1);
@@ -27,6 +28,7 @@ public sealed partial class PlateGrain(
     private long version;
     private long tilesOfEndedFields;
     private int devices;
+    private int? wells;
     private bool ran;
     private string? waiting;
     private Task? run;
@@ -88,6 +90,7 @@ public sealed partial class PlateGrain(
         }
 
         layout.State.Layout = found;
+        wells = null;
         await layout.WriteStateAsync();
         Record.Request = request;
         Record.ModelSha256 = model;
@@ -114,7 +117,7 @@ public sealed partial class PlateGrain(
             PlateId = PlateId,
             State = Record.State,
             Version = this.version,
-            Wells = Fields.Select(field => field.Well).Distinct().Count(),
+            Wells = wells ??= Fields.Select(field => field.Well).Distinct().Count(),
             Fields = Record.Fields.Length,
             FieldsComplete = Count(FieldState.Complete),
             FieldsFailed = Count(FieldState.Failed),
@@ -300,6 +303,9 @@ public sealed partial class PlateGrain(
                 foreach (int field in next.Where(_ => Current()))
                     tasks[field] = RunFieldAsync(field, alone, Current);
                 await Task.WhenAny([.. tasks.Values, Task.Delay(Beat, ended.Token)]);
+
+                // The record and the list of fields grow with the plate: they are written once for all fields that end in a moment.
+                await Task.Delay(Gathering, ended.Token);
                 int[] done = [.. tasks.Where(task => task.Value.IsCompleted).Select(task => task.Key)];
                 foreach (int field in done)
                 {
