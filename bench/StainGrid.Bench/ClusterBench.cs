@@ -43,7 +43,7 @@ internal sealed class ClusterBench : IDisposable
             + Line($"{FieldsPerWell} fields a well of {options.Images} image files, {Environment.ProcessorCount} cores, ")
             + (options.Whole ? "whole plates" : Line($"{options.Seconds} s of each plate after {WarmUp.TotalSeconds} s")));
         await bench.MeasureAsync(16, 96, 50, print: false);   // compiles
-        Console.WriteLine("devices  wells  latency   blocks  blocks/s  of devices/latency  CPU ms/block  cores  others'  submit s  peak MB    RSS MB  KB/field");
+        Console.WriteLine("devices  wells  latency   blocks  blocks/s  of devices/latency  CPU ms/block  cores  others'  submit s  peak MB  RSS MB  live MB  KB/field");
         foreach (int latency in options.Latencies)
         {
             foreach (int devices in options.Devices)
@@ -60,7 +60,7 @@ internal sealed class ClusterBench : IDisposable
     {
         string id = Line($"plate-{plates++}"), output = Path.Combine(folder, id);
         var silo = await BenchSilo.StartAsync(Path.Combine(folder, "state-" + id), devices, TimeSpan.FromMilliseconds(latency));
-        long before = GC.GetTotalMemory(forceFullCollection: true);
+        long before = Live();
         var client = new StainGridClient(silo.Grains);
         var submit = new Meter();
         await client.SubmitPlateAsync(id, new PlateRequest
@@ -88,12 +88,12 @@ internal sealed class ClusterBench : IDisposable
 
         double seconds = meter.Seconds, cpu = meter.CpuSeconds, others = meter.OtherCores;
         long blocks = silo.Counter.Blocks - first;
-        long live = GC.GetTotalMemory(forceFullCollection: true) - before;
+        long live = Math.Max(0, Live() - before);
         if (print)
         {
             double rate = blocks / seconds;
             Console.WriteLine(Line($"{devices,7}{wells,7}{latency,6} ms{blocks,9}{rate,10:F1}{rate * latency / 1000 / devices,19:P1}{cpu * 1000 / blocks,15:F2}")
-                + Line($"{cpu / seconds,7:F2}{others,9:F2}{submitted,10:F2}{meter.PeakManaged >> 20,9}{meter.PeakResident >> 20,10}{live / 1024.0 / (wells * FieldsPerWell),10:F2}"));
+                + Line($"{cpu / seconds,7:F2}{others,9:F2}{submitted,10:F2}{meter.PeakManaged >> 20,9}{meter.PeakResident >> 20,8}{live / 1048576.0,9:F1}{live / 1024.0 / (wells * FieldsPerWell),10:F2}"));
         }
 
         await client.CancelPlateAsync(id);
@@ -102,6 +102,13 @@ internal sealed class ClusterBench : IDisposable
             Console.WriteLine(Line($"        {last.FieldsFailed} fields failed, {last.BlocksRetried} blocks retried: the row does not count"));
         await silo.DisposeAsync();
         Directory.Delete(output, recursive: true);
+    }
+
+    private static long Live()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return GC.GetTotalMemory(forceFullCollection: true);
     }
 
     private static async Task<PlateStatus> WatchAsync(StainGridClient client, string id)

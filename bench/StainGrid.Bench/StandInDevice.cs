@@ -13,6 +13,8 @@ internal sealed class StandInDevice : IDeviceExecutor
 {
     private static readonly ConcurrentDictionary<(int Width, int Height, TilingOptions Options, int Planes, int Channels, int Block), ProbabilityMap> Maps = [];
 
+    private static readonly List<int[]> Arrays = [];
+
     private readonly BlockingCollection<(long Asked, Action Finish)> work = [];
     private readonly StandInCounter counter;
     private readonly TimeSpan latency;
@@ -38,7 +40,8 @@ internal sealed class StandInDevice : IDeviceExecutor
                 progress(Math.Min(tiles, job.BatchSize));
             counter.Add();
             result.SetResult(Map(job, block));
-        }), CancellationToken.None);
+        }
+        ), CancellationToken.None);
         return result.Task;
     }
 
@@ -70,16 +73,27 @@ internal sealed class StandInDevice : IDeviceExecutor
         return Maps.GetOrAdd((job.Width, job.Height, options, job.Planes.Count, channels, block.Index), _ =>
         {
             var plan = job.Plan();
-            var map = ProbabilityMap.Empty(block.Index, block.Extent, channels);
-            int[] nothing = new int[channels * Tile.Size * Tile.Size];
+            var map = ProbabilityMap.Empty(block.Index, block.Extent, channels: 0);
             foreach (var tile in plan.Tiles(block))
             {
                 for (int plane = 0; plane < job.Planes.Count; plane++)
-                    map.Add(plan, tile, nothing);
+                    map.Add(plan, tile, []);
             }
 
-            return map;
+            return map with { Weights = Shared(map.Weights), Sums = [.. Enumerable.Repeat(Shared(new int[map.Weights.Length]), channels)] };
         });
+    }
+
+    // Most blocks of a slide have the same weights, and all the same sums: the bench should not measure its own memory.
+    private static int[] Shared(int[] numbers)
+    {
+        lock (Arrays)
+        {
+            if (Arrays.Find(other => other.AsSpan().SequenceEqual(numbers)) is { } known)
+                return known;
+            Arrays.Add(numbers);
+            return numbers;
+        }
     }
 }
 
