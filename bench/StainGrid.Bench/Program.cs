@@ -4,6 +4,8 @@
 //   --network small|full   a narrow convolutional network, or the paper's with eight labels (small)
 //   --tiles N   tiles of the leak check (1000)
 //   --scheduler only the dispatcher's queue: leases and completions per second, bytes a queued block
+//   --dispatcher only the dispatcher's grain: leases per second by grain calls
+//   --cluster   whole plates with stand-in devices; its options are in README.md
 using System.Diagnostics;
 using StainGrid.Bench;
 using StainGrid.Client;
@@ -17,6 +19,33 @@ using StainGrid.Tiling;
 if (args.Contains("--scheduler"))
 {
     SchedulerBench.Run();
+    return;
+}
+
+if (args.Contains("--dispatcher"))
+{
+    await DispatcherBench.RunAsync();
+    return;
+}
+
+if (args.Contains("--cluster"))
+{
+    var defaults = new ClusterBenchOptions();
+    bool all = args.Contains("full");
+    await ClusterBench.RunAsync(defaults with
+    {
+        Devices = Numbers("--devices", defaults.Devices),
+        Wells = Numbers("--wells", defaults.Wells),
+        Latencies = Numbers("--latency", all ? [50, 200, 1000] : defaults.Latencies),
+        Side = Number("--side", defaults.Side),
+        Stride = Number("--stride", defaults.Stride),
+        Block = Number("--block", defaults.Block),
+        Labels = Number("--labels", defaults.Labels),
+        Images = Number("--images", defaults.Images),
+        FullModel = args.Contains("--full-model"),
+        Seconds = Number("--seconds", all ? 60 : defaults.Seconds),
+        Whole = args.Contains("--whole"),
+    });
     return;
 }
 
@@ -87,8 +116,11 @@ finally
     Directory.Delete(folder, recursive: true);
 }
 
-int Number(string name, int otherwise) =>
-    Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? int.Parse(args[at + 1], System.Globalization.CultureInfo.InvariantCulture) : otherwise;
+int Number(string name, int otherwise) => Numbers(name, [otherwise])[0];
+
+int[] Numbers(string name, int[] otherwise) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length
+    ? [.. args[at + 1].Split(',').Select(number => int.Parse(number, System.Globalization.CultureInfo.InvariantCulture))]
+    : otherwise;
 
 static long Rss()
 {

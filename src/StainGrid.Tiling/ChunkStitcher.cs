@@ -116,7 +116,7 @@ public sealed class ChunkStitcher
             values[i] = new float[region.Area];
 
         long misweighted = 0;
-        Span<double> averages = stackalloc double[layers.Count];
+        double[] scales = new double[region.Area];
         for (int y = 0; y < region.Height; y++)
         {
             for (int x = 0; x < region.Width; x++)
@@ -125,15 +125,14 @@ public sealed class ChunkStitcher
                 int weight = sum.Weights[at];
                 if (weight != plan.X.TotalWeights[region.X + x] * plan.Y.TotalWeights[region.Y + y] * planes)
                     misweighted++;
-                double scale = fixedPointScale / Math.Max(1, weight);
-                for (int label = 0; label < labels; label++)
-                {
-                    for (int layer = 0; layer < layers.Count; layer++)
-                        averages[layer] = sum.Sums[label * layers.Count + layer][at] * scale;
-                    for (int s = 0; s < statistics.Count; s++)
-                        values[label * statistics.Count + s][at] = (float)Statistics.Of(statistics[s], layers, averages);
-                }
+                scales[at] = fixedPointScale / Math.Max(1, weight);
             }
+        }
+
+        for (int channel = 0; channel < values.Length; channel++)
+        {
+            var (label, statistic) = Math.DivRem(channel, statistics.Count);
+            Statistics.Compute(statistics[statistic], layers, i => sum.Sums[label * layers.Count + i], scales, values[channel]);
         }
 
         return new StitchedChunk(row, column, region, values, Check(region, values, misweighted));

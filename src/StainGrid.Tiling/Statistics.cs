@@ -46,16 +46,30 @@ public static class Statistics
     public static IReadOnlyList<MapLayer> Layers(IEnumerable<Statistic> statistics) =>
         [.. statistics.SelectMany(LayersOf).Distinct().Order()];
 
-    /// <summary>The statistic of a merged pixel, 0 to 1.</summary>
+    /// <summary>The statistic of merged pixels, 0 to 1.</summary>
     /// <param name="statistic">Which one.</param>
     /// <param name="layers">The layers that were summed, as <see cref="Layers"/> gives them.</param>
-    /// <param name="averages">For each layer the weighted average over the tiles.</param>
-    public static double Of(Statistic statistic, IReadOnlyList<MapLayer> layers, ReadOnlySpan<double> averages)
+    /// <param name="sums">The sums of the layer at a place in <paramref name="layers"/>, for each pixel.</param>
+    /// <param name="scales">For each pixel what makes a sum the weighted average over the tiles.</param>
+    /// <param name="values">For each pixel the statistic.</param>
+    public static void Compute(Statistic statistic, IReadOnlyList<MapLayer> layers, Func<int, int[]> sums, ReadOnlySpan<double> scales, Span<float> values)
     {
-        double first = averages[IndexOf(layers, LayersOf(statistic)[0])];
+        ArgumentNullException.ThrowIfNull(sums);
+        var first = sums(IndexOf(layers, LayersOf(statistic)[0])).AsSpan(0, values.Length);
+        scales = scales[..values.Length];
         if (statistic != Statistic.StandardDeviation)
-            return first;
-        return Math.Sqrt(Math.Max(0, averages[IndexOf(layers, MapLayer.SecondMoment)] - first * first));
+        {
+            for (int i = 0; i < values.Length; i++)
+                values[i] = (float)(first[i] * scales[i]);
+            return;
+        }
+
+        var second = sums(IndexOf(layers, MapLayer.SecondMoment)).AsSpan(0, values.Length);
+        for (int i = 0; i < values.Length; i++)
+        {
+            double mean = first[i] * scales[i];
+            values[i] = (float)Math.Sqrt(Math.Max(0, second[i] * scales[i] - mean * mean));
+        }
     }
 
     private static MapLayer[] LayersOf(Statistic statistic) => statistic switch

@@ -17,6 +17,7 @@ public sealed partial class PlateGrain(
     private const string Reminder = "wake";
     private static readonly TimeSpan ReminderPeriod = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(10);
 
     private readonly SemaphoreSlim saving = new(1);
@@ -308,6 +309,9 @@ public sealed partial class PlateGrain(
                 foreach (int field in next.Where(_ => Current()))
                     tasks[field] = RunFieldAsync(field, alone, Current);
                 await Task.WhenAny([.. tasks.Values, Task.Delay(Beat, ended.Token)]);
+
+                // The record and the list of fields grow with the plate: they are written once for all fields that end in a moment.
+                await Task.Delay(Gathering, ended.Token);
                 int[] done = [.. tasks.Where(task => task.Value.IsCompleted).Select(task => task.Key)];
                 foreach (int field in done)
                 {

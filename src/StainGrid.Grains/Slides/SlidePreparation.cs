@@ -31,15 +31,17 @@ public static class SlidePreparation
         var info = image.Info;
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
-        using var model = StainModel.Load(settings.Model);
-        if (request.ModelSha256 is { } expected && expected != model.Sha256)
+
+        // A plate's model was checked whole when the plate was submitted: of each field it is enough that the file is the same.
+        var (metadata, modelSha256) = request.ModelSha256 is null ? Check(settings.Model) : StainModel.Inspect(settings.Model);
+        if (request.ModelSha256 is { } expected && expected != modelSha256)
             throw new SlideException($"{settings.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
-        var (labels, channels) = Channels(settings, model.Metadata);
+        var (labels, channels) = Channels(settings, metadata);
         CheckBlock(settings, labels.Length);
         var planes = Planes(settings, info)
             .Select(index =>
             {
-                var range = PlaneRange.Measure(image, index, model.Metadata.Normalisation, cancellationToken);
+                var range = PlaneRange.Measure(image, index, metadata.Normalisation, cancellationToken);
                 return new SlidePlane(index, range.Low, range.High);
             })
             .ToArray();
@@ -48,7 +50,7 @@ public static class SlidePreparation
             SlideId = slideId,
             Files = info.Files,
             Model = settings.Model,
-            ModelSha256 = model.Sha256,
+            ModelSha256 = modelSha256,
             Output = request.Output,
             Name = Path.GetFileNameWithoutExtension(info.Name),
             Width = info.Width,
@@ -60,7 +62,7 @@ public static class SlidePreparation
             Stride = settings.Stride,
             Blend = settings.Blend,
             BlockSide = settings.BlockSide,
-            Clamp = model.Metadata.Normalisation.Clamp,
+            Clamp = metadata.Normalisation.Clamp,
             BatchSize = CheckBatch(settings),
             PlateId = request.PlateId ?? slideId,
             Weight = Math.Clamp(request.Weight, 1, 100),
@@ -78,7 +80,7 @@ public static class SlidePreparation
         }
 
         string sourceHash = await ImageHash.ComputeAsync(info.Files, cancellationToken);
-        return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, model.Metadata);
+        return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, metadata);
     }
 
     // All that the pixels depend on; not the block size, which does not change them.
@@ -107,8 +109,8 @@ public static class SlidePreparation
     public static string CheckModel(StainSettings settings)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        using var model = StainModel.Load(settings.Model);
-        CheckBlock(settings, Channels(settings, model.Metadata).Labels.Length);
+        var (metadata, sha256) = Check(settings.Model);
+        CheckBlock(settings, Channels(settings, metadata).Labels.Length);
         CheckBatch(settings);
         try
         {
@@ -119,7 +121,13 @@ public static class SlidePreparation
             throw new SlideException(e.Message.Split('\n')[0], e);
         }
 
-        return model.Sha256;
+        return sha256;
+    }
+
+    private static (ModelMetadata Metadata, string Sha256) Check(string path)
+    {
+        using var model = StainModel.Load(path);
+        return (model.Metadata, model.Sha256);
     }
 
     // A block's part in a band is one message, of about five bytes a number.

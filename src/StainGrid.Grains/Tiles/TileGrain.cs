@@ -146,7 +146,9 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
             .ToArray()), cancelled);
         var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
-        var map = await Device.PredictAsync(job, block, windows, tiles => slide.ReportTilesAsync(tiles).Ignore(), cancelled);
+        var progress = new TileProgress(tiles => slide.ReportTilesAsync(tiles).Ignore(), TimeProvider.System);
+        var map = await Device.PredictAsync(job, block, windows, progress.Add, cancelled);
+        progress.Flush();
         var receipts = new Dictionary<int, Guid>();
         for (int band = block.Extent.Y / SlideJob.ChunkSize; band * SlideJob.ChunkSize < block.Extent.Bottom; band++)
             receipts[band] = await DeliverAsync(job, band, map.Crop(job.Band(band)), cancelled);

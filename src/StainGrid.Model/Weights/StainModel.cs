@@ -78,6 +78,15 @@ public sealed class StainModel : IDisposable
         }
     }
 
+    /// <summary>What a model file says of itself, and its hash. No network is built, and the tensors' names and values are not checked.</summary>
+    /// <param name="path">A safetensors file.</param>
+    /// <exception cref="ModelFileException">The file is damaged or is not a StainGrid model.</exception>
+    public static (ModelMetadata Metadata, string Sha256) Inspect(string path)
+    {
+        using var file = SafetensorsFile.Read(path);
+        return (ModelMetadata.FromStrings(path, file.Metadata), file.Sha256);
+    }
+
     /// <summary>Writes the model file, whole or not at all.</summary>
     /// <param name="path">The file, which is replaced if it is there.</param>
     /// <param name="type">float32, or bfloat16 for half the size: then convolutions' weights are rounded to bfloat16 and the
