@@ -64,9 +64,9 @@ public sealed class StainGridSilo : IAsyncDisposable
                     membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 
                     // A silo that starts asks all silos of the table for an answer: for those that a crash of the whole cluster left
-                    // there it waits so long. Redis may be away for less.
+                    // there it waits until they have not been heard of for 15 s.
                     membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
-                    membership.NumMissedTableIAmAliveLimit = 6;
+                    membership.NumMissedTableIAmAliveLimit = 3;
                 })
 
                 // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
