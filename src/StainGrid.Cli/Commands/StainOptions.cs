@@ -1,5 +1,6 @@
 using System.CommandLine;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 using StainGrid.Tiling;
 
 namespace StainGrid.Cli;
@@ -9,7 +10,7 @@ internal sealed class StainOptions
 {
     public Option<string> Model { get; } = new("--model", "-m")
     {
-        Description = "The model: a safetensors file of StainGrid's.",
+        Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store.",
         DefaultValueFactory = _ => DefaultModel,
         HelpName = "FILE",
     };
@@ -109,8 +110,8 @@ internal sealed class StainOptions
         string? plane = parsed.GetValue(Plane);
         return new SlideRequest
         {
-            Files = [.. files.Select(Path.GetFullPath)],
-            Model = Path.GetFullPath(parsed.GetValue(Model)!),
+            Files = [.. files.Select(BlobAddress.Full)],
+            Model = BlobAddress.Full(parsed.GetValue(Model)!),
             Output = output,
             Labels = [.. Split(parsed.GetValue(Labels))],
             Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
@@ -130,7 +131,7 @@ internal sealed class StainOptions
         var slide = Request(parsed, [], output);
         return new PlateRequest
         {
-            Source = Path.GetFullPath(source),
+            Source = BlobAddress.Full(source),
             Model = slide.Model,
             Output = output,
             Labels = slide.Labels,

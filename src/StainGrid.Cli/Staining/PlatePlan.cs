@@ -15,12 +15,15 @@ internal static class PlatePlan
 
     /// <exception cref="ImageException">The source is refused.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
+    /// <exception cref="BlobStoreException">A blob cannot be had.</exception>
     /// <exception cref="ArgumentException">The device is not here.</exception>
     public static async Task<JsonObject> MakeAsync(PlateRequest request, string device, CancellationToken cancellationToken)
     {
-        var layout = PlateDiscovery.Discover(request.Source, request.Pattern, cancellationToken);
-        var preflight = await PlatePreflight.RunAsync(layout, null, cancellationToken);
-        using var model = StainModel.Load(request.Model, DeviceExecutor.Parse(device));
+        using var blobs = new BlobFiles();
+        var layout = await PlateDiscovery.DiscoverAsync(request.Source, request.Pattern, blobs, cancellationToken);
+        var preflight = await PlatePreflight.RunAsync(layout, blobs, null, cancellationToken);
+        using var file = await blobs.OpenAsync([request.Model], cancellationToken: cancellationToken);
+        using var model = StainModel.Load(file.Paths[0], DeviceExecutor.Parse(device), BlobAddress.Show(request.Model));
         int labels = request.Labels.Count > 0 ? request.Labels.Count : model.Metadata.Labels.Count;
         long tiles = 0, pixels = 0;
         foreach (var field in preflight.Fields.Where(field => field.Problem is null && field.Width > 0))

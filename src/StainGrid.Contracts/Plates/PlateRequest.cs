@@ -6,14 +6,15 @@ namespace StainGrid.Contracts;
 [GenerateSerializer, Immutable, Alias("staingrid.plate-request")]
 public sealed record PlateRequest
 {
-    /// <summary>The images: an OME-Zarr HCS plate, a folder of images, or a manifest (CSV, JSON). Readable by the silos.</summary>
+    /// <summary>The images: an OME-Zarr HCS plate, a folder of images, or a manifest (CSV, JSON); a path that the silos see, or an
+    /// address in a blob store (azure://CONTAINER/PREFIX, https://..).</summary>
     [Id(0)] public required string Source { get; init; }
 
     /// <summary>How the names of a folder's images tell well, field and plane: a preset's name or a regular expression with
     /// named groups; null to try the presets.</summary>
     [Id(1)] public string? Pattern { get; init; }
 
-    /// <summary>The model file. Readable by the silos.</summary>
+    /// <summary>The model file: a path that the silos see, or the address of a blob.</summary>
     [Id(2)] public required string Model { get; init; }
 
     /// <summary>The blob store (a folder or a URI) whose root becomes the OME-Zarr HCS plate.</summary>

@@ -6,10 +6,11 @@ namespace StainGrid.Contracts;
 [GenerateSerializer, Immutable, Alias("staingrid.slide-request")]
 public sealed record SlideRequest
 {
-    /// <summary>The image: one file with all planes, or one file a plane in the planes' order. Readable by the silos.</summary>
+    /// <summary>The image: one file with all planes, or one file a plane in the planes' order. Paths that the silos
+    /// see, or addresses of blobs (azure://CONTAINER/KEY, https://..).</summary>
     [Id(0)] public required IReadOnlyList<string> Files { get; init; }
 
-    /// <summary>The model file. Readable by the silos.</summary>
+    /// <summary>The model file: a path that the silos see, or the address of a blob.</summary>
     [Id(1)] public required string Model { get; init; }
 
     /// <summary>The blob store (a folder or a URI) whose root becomes the OME-Zarr image.</summary>

@@ -12,6 +12,8 @@ namespace StainGrid.Grains;
 public sealed partial class PlateGrain(
     [PersistentState("plate")] IPersistentState<PlateRecord> plate,
     [PersistentState("layout")] IPersistentState<LayoutRecord> layout,
+    SlidePreparation preparation,
+    BlobFiles blobs,
     ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
 {
     private const string Reminder = "wake";
@@ -78,9 +80,9 @@ public sealed partial class PlateGrain(
             if (!Record.Request.SameAs(request))
                 throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.");
             if (Record.ContentHash != hash)
-                throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
+                throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.");
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{request.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+                throw new PlateException($"{BlobAddress.Show(request.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
             if (!IsFinal)
                 await AnnounceAsync();
             await WakeAsync();
@@ -229,14 +231,14 @@ public sealed partial class PlateGrain(
     {
         try
         {
-            return await Task.Run(() =>
+            return await Task.Run(async () =>
             {
-                string model = SlidePreparation.CheckModel(SlideRequestOf(request, []));
-                var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
+                string model = await preparation.CheckModelAsync(SlideRequestOf(request, []), ended.Token);
+                var found = await PlateDiscovery.DiscoverAsync(request.Source, request.Pattern, blobs, ended.Token);
                 return (found, found.ContentHash(ended.Token), model);
             });
         }
-        catch (Exception e) when (e is ImageException or ModelFileException or SlideException)
+        catch (Exception e) when (e is ImageException or ModelFileException or SlideException or BlobStoreException)
         {
             throw new PlateException(e.Message, e);
         }
@@ -495,7 +497,7 @@ public sealed partial class PlateGrain(
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
     // Without the signature that a URL may have: lists are for many eyes.
-    private PlateSummary Summary => new(PlateId, Record.Request!.Source, WithoutQuery(Record.Request.Output), Record.Submitted, Record.State);
+    private PlateSummary Summary => new(PlateId, WithoutQuery(Record.Request!.Source), WithoutQuery(Record.Request.Output), Record.Submitted, Record.State);
 
     private static string WithoutQuery(string store) => store.Contains("://", StringComparison.Ordinal) ? store.Split('?')[0] : store;
 

@@ -151,11 +151,11 @@ public sealed class PlateOutput : IDisposable
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
-        ["model"] = Path.GetFileName(request.Model),
+        ["model"] = BlobAddress.FileName(request.Model),
         ["labels"] = new JsonArray([.. request.Labels.Select(label => JsonValue.Create(label))]),
         ["stride"] = request.Stride,
         ["blend"] = request.Blend.ToString().ToLowerInvariant(),
-        ["source"] = Path.GetFileName(request.Source.TrimEnd('/')),
+        ["source"] = BlobAddress.FileName(request.Source),
         ["content_sha256"] = layout.ContentHash(),
     };
 }

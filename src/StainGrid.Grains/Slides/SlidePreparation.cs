@@ -9,7 +9,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Turns a request into a job: opens the image and the model, chooses planes and labels, and measures each plane's
 /// intensities once for all tiles.</summary>
-public static class SlidePreparation
+public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
 {
     // Orleans takes 100 MiB.
     private const long MaxMessageBytes = 80L << 20;
@@ -21,18 +21,19 @@ public static class SlidePreparation
     /// <exception cref="SlideException">The request does not fit the image or the model.</exception>
     /// <exception cref="ImageException">The image is refused.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
+    /// <exception cref="BlobStoreException">A blob of them cannot be had.</exception>
+    public async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
         if (request.Files.Count == 0)
             throw new SlideException("The request names no image file. Give at least one.");
-        using var image = ImageReader.OpenStack(request.Files);
+        var model = await models.DescribeAsync(request.Model, cancellationToken);
+        if (request.ModelSha256 is { } expected && expected != model.Sha256)
+            throw new SlideException($"{BlobAddress.Show(request.Model)} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
+        using var image = await ImageReader.OpenStackAsync(request.Files, blobs, cancellationToken: cancellationToken);
         var info = image.Info;
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
-        using var model = StainModel.Load(request.Model);
-        if (request.ModelSha256 is { } expected && expected != model.Sha256)
-            throw new SlideException($"{request.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
         var (labels, channels) = Channels(request, model.Metadata);
         CheckBlock(request, labels.Length);
         var planes = Planes(request, info)
@@ -45,7 +46,8 @@ public static class SlidePreparation
         var job = new SlideJob
         {
             SlideId = slideId,
-            Files = info.Files,
+            Files = request.Files,
+            FileVersions = image.Versions,
             Model = request.Model,
             ModelSha256 = model.Sha256,
             Output = request.Output,
@@ -76,7 +78,7 @@ public static class SlidePreparation
             throw new SlideException(e.Message.Split('\n')[0], e);
         }
 
-        string sourceHash = await ImageHash.ComputeAsync(info.Files, cancellationToken);
+        string sourceHash = await image.HashAsync(cancellationToken);
         return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, model.Metadata);
     }
 
@@ -103,10 +105,11 @@ public static class SlidePreparation
     /// <returns>SHA-256 of the model.</returns>
     /// <exception cref="SlideException">The request does not fit the model, or a setting is out of its range.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static string CheckModel(SlideRequest request)
+    /// <exception cref="BlobStoreException">Its blob cannot be had.</exception>
+    public async Task<string> CheckModelAsync(SlideRequest request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        using var model = StainModel.Load(request.Model);
+        var model = await models.DescribeAsync(request.Model, cancellationToken);
         CheckBlock(request, Channels(request, model.Metadata).Labels.Length);
         CheckBatch(request);
         try
