@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
+using Azure.Storage.Blobs.Models;
+using Azure.Storage.Sas;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -79,6 +81,34 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         {
             inputs.Before = null;
         }
+    }
+
+    [Fact]
+    public async Task A_plate_whose_signature_ended_is_submitted_again_with_another_and_retried()
+    {
+        string source = Pngs("E01");
+        string prefix = Path.GetFileName(source);
+        await inputs.UploadAsync(source, prefix);
+        await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), inputs: inputs.Files(), cancellationToken: Stop);
+        var client = new StainGridClient(silo.Grains);
+
+        // A signature by a policy of the container's, which is taken back when the field starts.
+        var policy = new BlobAccessPolicy { PolicyStartsOn = DateTimeOffset.UtcNow.AddHours(-1), PolicyExpiresOn = DateTimeOffset.UtcNow.AddHours(1), Permissions = "rl" };
+        await inputs.Container.SetAccessPolicyAsync(permissions: [new BlobSignedIdentifier { Id = "brief", AccessPolicy = policy }], cancellationToken: Stop);
+        string query = inputs.Container.GenerateSasUri(new BlobSasBuilder { BlobContainerName = "plates", Resource = "c", Identifier = "brief" }).Query;
+        inputs.Before = request =>
+        {
+            if (request == $"HEAD {prefix}/E01.png")
+                inputs.Container.SetAccessPolicy(permissions: [], cancellationToken: Stop);
+        };
+        var failed = await RunAsync(client, prefix, Request($"https://account.example/plates/{prefix}{query}", "png") with { Output = slides.File("renewed.plate.zarr") });
+        inputs.Before = null;
+        Assert.Equal(PlateState.Failed, failed.State);
+        Assert.Contains("(403)", failed.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("sig=", failed.Error, StringComparison.Ordinal);
+        await client.SubmitPlateAsync(prefix, Request(inputs.Signed(prefix), "png") with { Output = slides.File("renewed.plate.zarr") }, Stop);
+        Assert.Equal(1, await client.RetryPlateAsync(prefix));
+        Assert.Equal(PlateState.Complete, (await WatchAsync(client, prefix)).State);
     }
 
     [Fact]
@@ -180,8 +210,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
     {
         string folder = slides.File(Guid.NewGuid().ToString("n"));
         PlateField[] fields = [.. Enumerable.Range(1, count).Select(column => new PlateField("A", column, 0, []))];
-        var (rows, columns) = PlateLayout.Format(1, count);
-        using var writer = new HcsPlateWriter(new FolderBlobStore(folder), new PlateLayout("plate", "", rows, columns, fields));
+        using var writer = new HcsPlateWriter(new FolderBlobStore(folder), new PlateLayout("plate", "", ["A"], [.. fields.Select(field => $"{field.Column}")], fields));
         await writer.WriteAsync(fields, Stop);
         foreach (var field in fields)
         {
@@ -212,6 +241,11 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
     private static async Task<PlateStatus> RunAsync(StainGridClient client, string plate, PlateRequest request)
     {
         await client.SubmitPlateAsync(plate, request, Stop);
+        return await WatchAsync(client, plate);
+    }
+
+    private static async Task<PlateStatus> WatchAsync(StainGridClient client, string plate)
+    {
         PlateStatus? last = null;
         await foreach (var status in client.WatchPlateAsync(plate, Stop))
             last = status;

@@ -34,7 +34,8 @@ public sealed class BlobInputs : IAsyncLifetime
     internal BlobFiles Files(BlobFilesOptions? options = null) => new(options, Open);
 
     /// <summary>A real signature for the service, on a host that is none: Azurite speaks http on this machine only.</summary>
-    internal string Signed(string key) => $"https://account.example/plates/{key}{Container.GenerateSasUri(BlobContainerSasPermissions.Read | BlobContainerSasPermissions.List, DateTimeOffset.UtcNow.AddHours(1)).Query}";
+    internal string Signed(string key) =>
+        $"https://account.example/plates/{key}{Container.GenerateSasUri(BlobContainerSasPermissions.Read | BlobContainerSasPermissions.List, DateTimeOffset.UtcNow.AddHours(1)).Query}";
 
     internal async Task UploadAsync(string path, string key)
     {

@@ -49,8 +49,11 @@ public sealed record PlateRequest
     /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
     [Id(12)] public int BatchSize { get; init; } = 4;
 
-    /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
+    /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
     public bool SameAs(PlateRequest other) =>
-        other is not null && this with { Labels = other.Labels, Statistics = other.Statistics } == other
+        other is not null && this with { Source = other.Source, Model = other.Model, Output = other.Output, Labels = other.Labels, Statistics = other.Statistics } == other
+        && Place(Source) == Place(other.Source) && Place(Model) == Place(other.Model) && Place(Output) == Place(other.Output)
         && Labels.SequenceEqual(other.Labels) && Statistics.SequenceEqual(other.Statistics);
+
+    private static string Place(string address) => address.Contains("://", StringComparison.Ordinal) ? address.Split('?')[0] : address;
 }

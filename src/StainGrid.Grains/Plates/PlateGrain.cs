@@ -83,6 +83,12 @@ public sealed partial class PlateGrain(
                 throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.");
             if (Record.ModelSha256 != model)
                 throw new PlateException($"{BlobAddress.Show(request.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+
+            // Signatures may have been renewed: fields that start from now on use these.
+            layout.State.Layout = found;
+            await layout.WriteStateAsync();
+            Record.Request = request;
+            await SaveAsync();
             if (!IsFinal)
                 await AnnounceAsync();
             await WakeAsync();

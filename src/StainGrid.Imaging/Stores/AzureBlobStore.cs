@@ -12,6 +12,9 @@ public sealed class AzureBlobStore : IBlobStore
     /// <summary>The metadata of conditional writes: a number of its own for each, by which a writer knows its own blob.</summary>
     private const string WriteId = "staingridwrite";
 
+    /// <summary>The metadata of folders, which show as empty blobs in accounts with a hierarchical namespace.</summary>
+    private const string FolderMark = "hdi_isfolder";
+
     private readonly BlobContainerClient _container;
     private readonly string _prefix;
 
@@ -132,8 +135,7 @@ public sealed class AzureBlobStore : IBlobStore
         {
             var properties = (await Reader(key).GetPropertiesAsync(cancellationToken: cancellationToken)).Value;
 
-            // Accounts with a hierarchical namespace have folders, which show as empty blobs.
-            return properties.Metadata.ContainsKey("hdi_isfolder") ? null : new BlobInfo(key, properties.ContentLength, properties.ETag.ToString());
+            return properties.Metadata.ContainsKey(FolderMark) ? null : new BlobInfo(key, properties.ContentLength, properties.ETag.ToString());
         }
         catch (RequestFailedException exception) when (exception.Status == 404 && exception.ErrorCode != BlobErrorCode.ContainerNotFound)
         {
@@ -177,7 +179,7 @@ public sealed class AzureBlobStore : IBlobStore
     public async IAsyncEnumerable<BlobInfo> ListBlobsAsync(string prefix = "", [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prefix);
-        await using var blobs = _container.GetBlobsAsync(BlobTraits.None, BlobStates.None, _prefix + prefix, cancellationToken)
+        await using var blobs = _container.GetBlobsAsync(BlobTraits.Metadata, BlobStates.None, _prefix + prefix, cancellationToken)
             .GetAsyncEnumerator(cancellationToken);
         while (true)
         {
@@ -192,7 +194,8 @@ public sealed class AzureBlobStore : IBlobStore
             }
 
             var blob = blobs.Current;
-            yield return new BlobInfo(blob.Name[_prefix.Length..], blob.Properties.ContentLength ?? 0, blob.Properties.ETag?.ToString() ?? "");
+            if (blob.Metadata?.ContainsKey(FolderMark) != true)
+                yield return new BlobInfo(blob.Name[_prefix.Length..], blob.Properties.ContentLength ?? 0, blob.Properties.ETag?.ToString() ?? "");
         }
     }
 
