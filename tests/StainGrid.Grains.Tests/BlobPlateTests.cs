@@ -165,6 +165,16 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
             Assert.Equal(700, await images.UseAsync([$"azure://plates/{name}"], [], image => image.Info.Width, Stop));
             Assert.InRange(blobs.Held, 600_000, 1 << 20);
         }
+
+        // Also one that is in use when the room is wanted, once that use has ended.
+        using var go = new ManualResetEventSlim();
+        var inUse = Task.Run(() => images.UseAsync(["azure://plates/room-1.png"], [], _ => go.Wait(TimeSpan.FromMinutes(1), Stop), Stop), Stop);
+        var wanting = images.UseAsync(["azure://plates/room-2.png"], [], image => image.Info.Width, Stop);
+        await Task.Delay(300, Stop);
+        Assert.False(wanting.IsCompleted);
+        go.Set();
+        Assert.True(await inUse);
+        Assert.Equal(700, await wanting);
     }
 
     [Fact]

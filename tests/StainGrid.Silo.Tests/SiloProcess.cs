@@ -11,13 +11,21 @@ internal sealed class SiloProcess : IAsyncDisposable
     private readonly StringBuilder _errors = new();
 
     public SiloProcess(params string[] arguments)
+        : this(arguments, new Dictionary<string, string>())
     {
-        _process = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "staingrid"), ["silo", .. arguments])
+    }
+
+    public SiloProcess(string[] arguments, IReadOnlyDictionary<string, string> environment)
+    {
+        var info = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "staingrid"), ["silo", .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             Environment = { ["OMP_WAIT_POLICY"] = "PASSIVE" },
-        })!;
+        };
+        foreach (var (variable, value) in environment)
+            info.Environment[variable] = value;
+        _process = Process.Start(info)!;
         _process.ErrorDataReceived += (_, line) =>
         {
             lock (_errors)

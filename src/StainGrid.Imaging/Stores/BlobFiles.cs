@@ -11,6 +11,7 @@ namespace StainGrid.Imaging;
 public sealed class BlobFiles : IDisposable
 {
     private const int ChangesWhileReading = 3;
+    private static readonly TimeSpan s_ask = TimeSpan.FromSeconds(0.5);
 
     private readonly BlobFilesOptions _options;
     private readonly Func<string, AzureBlobStore> _open;
@@ -35,7 +36,7 @@ public sealed class BlobFiles : IDisposable
         _open = open ?? (address => (AzureBlobStore)BlobStores.Open(address));
     }
 
-    /// <summary>Raised when there is no room: who keeps files only for a next use should let go of them.</summary>
+    /// <summary>Raised while there is no room: who keeps files only for a next use should let go of them.</summary>
     public event Action? Full;
 
     /// <summary>The bytes that the files take, with those being downloaded.</summary>
@@ -172,8 +173,10 @@ public sealed class BlobFiles : IDisposable
                 released = _released.Task;
             }
 
+            // Again and again: what is in use now may later be kept only for a next use.
             Full?.Invoke();
-            await released.WaitAsync(cancellationToken);
+            await Task.WhenAny(released, Task.Delay(s_ask, cancellationToken));
+            cancellationToken.ThrowIfCancellationRequested();
         }
     }
 
@@ -384,7 +387,7 @@ public sealed record BlobFilesOptions
     public string? Folder { get; init; }
 
     /// <summary>The most bytes of downloaded files, 1 MiB and more; 8 GiB by default. A stack must fit as a whole.</summary>
-    [Range(1L << 20, long.MaxValue, ErrorMessage = "MaxBytes must be at least 1 MiB.")]
+    [Range(1L << 20, long.MaxValue, ErrorMessage = "MaxBytes (--input-cache) must be at least 1 MiB.")]
     public long MaxBytes { get; init; } = 8L << 30;
 
     /// <summary>Requests to the store at once, 1 to 256.</summary>
