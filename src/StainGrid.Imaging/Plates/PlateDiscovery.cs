@@ -125,11 +125,7 @@ public static class PlateDiscovery
 
     private static async Task<PlateLayout> ManifestAsync(string source, SourceFolder root, CancellationToken cancellationToken)
     {
-        string manifest = Path.GetFileName(source);
-        long length = (await root.FindAsync(manifest, cancellationToken) ?? throw new ImageException($"{source} does not exist, or is a link. Check the path.")).Length;
-        if (length > MaxManifestBytes)
-            throw new ImageException($"{source} is larger than {MaxManifestBytes >> 20} MB. Submit the plate in parts.");
-        byte[] text = await root.ReadAsync(manifest, MaxManifestBytes, cancellationToken) ?? throw new ImageException($"{source} is no longer there. Check the path.");
+        byte[] text = await ReadManifestAsync(source, root, cancellationToken);
         var rows = new List<(NamedImage Image, string Name, string Address)>();
         foreach (var (well, fieldText, planeText, name) in source.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? JsonRows(source, text) : CsvRows(source, text))
         {
@@ -157,6 +153,18 @@ public static class PlateDiscovery
         return rows.Count > 0
             ? Layout(source, rows.Select((row, i) => new FoundImage(row.Image, row.Address, VersionOf(found[i]))), [], problems)
             : throw new ImageException($"{source} names no image. Add rows of well, field, plane, file.");
+    }
+
+    private static async Task<byte[]> ReadManifestAsync(string source, SourceFolder root, CancellationToken cancellationToken)
+    {
+        // On disk the manifest itself, which its user named, may be a link; what it names may not.
+        string name = Path.GetFileName(source);
+        long? length = root is DiskFolder ? (File.ResolveLinkTarget(source, returnFinalTarget: true) as FileInfo ?? new FileInfo(source)).Length
+            : (await root.FindAsync(name, cancellationToken))?.Length;
+        if (length > MaxManifestBytes)
+            throw new ImageException($"{source} is larger than {MaxManifestBytes >> 20} MB. Submit the plate in parts.");
+        return (root is DiskFolder ? await File.ReadAllBytesAsync(source, cancellationToken) : await root.ReadAsync(name, MaxManifestBytes, cancellationToken))
+            ?? throw new ImageException($"{source} does not exist. Check the path.");
     }
 
     private static IEnumerable<(string Well, string Field, string Plane, string File)> CsvRows(string source, byte[] data)

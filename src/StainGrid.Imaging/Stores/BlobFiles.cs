@@ -88,6 +88,8 @@ public sealed class BlobFiles : IDisposable
     /// <summary>Stops what is being downloaded and deletes the files.</summary>
     public void Dispose()
     {
+        if (_ended.IsCancellationRequested)
+            return;
         _ended.Cancel();
         Task[] downloads;
         lock (_lock)

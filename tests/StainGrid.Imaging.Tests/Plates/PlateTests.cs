@@ -135,6 +135,11 @@ public sealed class PlateTests : IDisposable
         Assert.Null(fields[0].Problem);
         Assert.Contains("twice", fields[1].Problem, StringComparison.Ordinal);
         Assert.Contains("does not exist", fields[2].Problem, StringComparison.Ordinal);
+
+        // The manifest itself may be a link.
+        string link = _folder.File("link" + Path.GetExtension(name));
+        File.CreateSymbolicLink(link, _folder.File(name));
+        Assert.Equal(3, (await PlateDiscovery.DiscoverAsync(link, null, Blobs, Stop)).Fields.Count);
     }
 
     [Fact]
