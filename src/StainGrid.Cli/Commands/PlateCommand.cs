@@ -16,9 +16,10 @@ internal static class PlateCommand
     private const string Sources =
         """
         SOURCE is an OME-Zarr HCS plate, a folder of images, or a manifest: a path, azure://CONTAINER/PREFIX (connection string in
-        AZURE_STORAGE_CONNECTION_STRING) or https://.. (with a shared access signature, which is not shown). How a folder's names tell well, field and plane is
-        tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them, or a regular expression with the
-        groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with well, field, plane, file.
+        AZURE_STORAGE_CONNECTION_STRING) or https://.. (with a shared access signature, which is not shown). How a folder's
+        names tell well, field and plane is tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them,
+        or a regular expression with the groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with
+        well, field, plane, file.
         """;
 
     public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, or on a cluster (--redis).")
@@ -49,8 +50,8 @@ internal static class PlateCommand
             {Sources}
 
             Without --redis the plate runs here on an embedded silo until it ends. Ctrl-C stops it; the same command goes on
-            where it stopped. With --redis it is submitted to the cluster, which goes on by itself;
-            the silos must see SOURCE, --model and --output: the same paths, or the same stores.
+            where it stopped. With --redis it is submitted to the cluster, which goes on by itself; the silos must see SOURCE,
+            --model and --output: the same paths, or the same stores.
             """)
         {
             source, output, pattern, id, weight, watch,
