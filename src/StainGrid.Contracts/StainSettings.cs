@@ -6,7 +6,7 @@ namespace StainGrid.Contracts;
 [GenerateSerializer, Immutable, Alias("staingrid.settings")]
 public sealed record StainSettings
 {
-    /// <summary>The model file. Readable by the silos.</summary>
+    /// <summary>The model file: a path that the silos see, or the address of a blob.</summary>
     [Id(0)] public required string Model { get; init; }
 
     /// <summary>The labels to predict; empty for all that the model has.</summary>
@@ -34,8 +34,11 @@ public sealed record StainSettings
     /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
     [Id(8)] public int BatchSize { get; init; } = 4;
 
-    /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
+    /// <summary>Whether this and <paramref name="other"/> ask for the same; a signature in the model's URL does not matter.</summary>
     public bool SameAs(StainSettings other) =>
-        other is not null && this with { Labels = other.Labels, Statistics = other.Statistics } == other
-        && Labels.SequenceEqual(other.Labels) && Statistics.SequenceEqual(other.Statistics);
+        other is not null && this with { Model = other.Model, Labels = other.Labels, Statistics = other.Statistics } == other
+        && Place(Model) == Place(other.Model) && Labels.SequenceEqual(other.Labels) && Statistics.SequenceEqual(other.Statistics);
+
+    /// <summary>An address without the signature that a URL may have in its query, which is renewed now and then.</summary>
+    internal static string Place(string address) => address.Contains("://", StringComparison.Ordinal) ? address.Split('?')[0] : address;
 }

@@ -16,14 +16,18 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <summary>A client of the silo.</summary>
     public IGrainFactory Grains => host.Services.GetRequiredService<IGrainFactory>();
 
+    /// <summary>The images and models that the silo keeps of blobs.</summary>
+    public BlobFiles Inputs => host.Services.GetRequiredService<BlobFiles>();
+
     /// <summary>Starts a silo on two free ports.</summary>
     /// <param name="devices">The devices to use.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
     /// <param name="state">Where grains keep their state; in memory where null.</param>
+    /// <param name="inputs">Keeps images and models that come from blobs, and ends with the silo; the default where null.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">A device is not here.</exception>
     public static async Task<EmbeddedSilo> StartAsync(
-        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, CancellationToken cancellationToken = default)
+        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, BlobFiles? inputs = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(devices);
         foreach (string device in devices.Devices)
@@ -32,6 +36,8 @@ public sealed class EmbeddedSilo : IAsyncDisposable
 
         // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
         var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60));
+        if (inputs is not null)
+            builder.Services.AddSingleton(_ => inputs);
         builder.UseOrleans(silo =>
         {
             silo.UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))

@@ -5,6 +5,7 @@ using Orleans.Placement;
 using Orleans.Runtime.MembershipService.SiloMetadata;
 using StainGrid.Contracts;
 using StainGrid.Grains;
+using StainGrid.Imaging;
 
 namespace StainGrid.Silo;
 
@@ -17,7 +18,9 @@ public static class SiloBuilderExtensions
     /// <param name="siloName">The silo's name, without '/'.</param>
     /// <param name="devices">The devices to use.</param>
     /// <param name="role">What the silo is for.</param>
-    public static ISiloBuilder AddStainGrid(this ISiloBuilder silo, string siloName, DeviceOptions devices, SiloRole role = SiloRole.All)
+    /// <param name="inputs">How images and models are kept that come from blobs; the defaults where null.</param>
+    public static ISiloBuilder AddStainGrid(
+        this ISiloBuilder silo, string siloName, DeviceOptions devices, SiloRole role = SiloRole.All, BlobFilesOptions? inputs = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
         silo.Configure<SiloOptions>(options => options.SiloName = siloName);
@@ -31,7 +34,10 @@ public static class SiloBuilderExtensions
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
-        silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(_ => name => new DeviceExecutor(name));
+        silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>()));
+        silo.Services.TryAddSingleton(_ => new BlobFiles(inputs));
+        silo.Services.AddSingleton<ModelFiles>();
+        silo.Services.AddSingleton<SlidePreparation>();
         silo.Services.AddStainGridExceptions();
         silo.Services.AddSingleton<SlideImageCache>();
         silo.Services.AddSingleton<SlideGate>();

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Net;
 using StainGrid.Grains;
+using StainGrid.Imaging;
 
 namespace StainGrid.Silo;
 
@@ -47,6 +48,10 @@ public sealed record StainGridClusterOptions : IValidatableObject
     [Required]
     public DeviceOptions Devices { get; init; } = new();
 
+    /// <summary>How images and models are kept that come from blobs.</summary>
+    [Required]
+    public BlobFilesOptions Inputs { get; init; } = new();
+
     /// <summary>How long a stop may take, more than the longest block, 1 s to 1 h. A pod's grace period must be longer.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(120);
@@ -60,6 +65,7 @@ public sealed record StainGridClusterOptions : IValidatableObject
             yield return new ValidationResult($"SiloPort and GatewayPort are both {SiloPort}. Give two ports.");
         var errors = new List<ValidationResult>();
         Validator.TryValidateObject(Devices, new ValidationContext(Devices), errors, validateAllProperties: true);
+        Validator.TryValidateObject(Inputs, new ValidationContext(Inputs), errors, validateAllProperties: true);
         foreach (var error in errors)
             yield return error;
     }

@@ -18,7 +18,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         Assert.Equal((PlateState.Complete, (string?)null), (last.State, last.Error));
         Assert.Equal((3, 3, 3), (last.Wells, last.Fields, last.FieldsComplete));
 
-        var again = PlateDiscovery.Discover(request.Output, null, Stop);
+        var again = await PlateDiscovery.DiscoverAsync(request.Output, null, slides.Blobs, Stop);
         Assert.Equal(["A/1/0", "A/2/0", "B/3/0"], again.Fields.Select(field => field.Path));
         var alone = slides.Request([Path.Combine(source, "B03.png")]).Set(settings => settings with { Stride = request.Settings.Stride });
         Assert.Equal(SlideState.Complete, (await slides.RunAsync(alone)).State);
@@ -48,7 +48,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         await File.WriteAllBytesAsync(Path.Combine(source, "C02.png"), whole, Stop);
         Assert.Equal(1, await slides.Client.RetryPlateAsync("broken"));
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "broken")).State);
-        Assert.Equal(2, PlateDiscovery.Discover(request.Output, null, Stop).Fields.Count);
+        Assert.Equal(2, (await PlateDiscovery.DiscoverAsync(request.Output, null, slides.Blobs, Stop)).Fields.Count);
     }
 
     [Fact]

@@ -17,6 +17,8 @@ public sealed class Slides : IAsyncLifetime
 
     internal IGrainFactory Grains => silo!.Grains;
 
+    internal BlobFiles Blobs => silo!.Inputs;
+
     internal string Model { get; private set; } = "";
 
     public async ValueTask InitializeAsync()

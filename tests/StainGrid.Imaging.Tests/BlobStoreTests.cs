@@ -60,11 +60,11 @@ public sealed class BlobStoreTests : IDisposable
     [InlineData("https://a/c/p.zarr/?sig=s%2Bx", "https://a/c/p.zarr/", "https://a/c/p.zarr/B/7/0?sig=s%2Bx", "p.zarr")]
     public void An_address_is_shown_without_its_signature_and_goes_on_before_it(string address, string shown, string field, string? name)
     {
-        Assert.Equal(shown, BlobStores.WithoutSecrets(address));
-        Assert.Equal(field, BlobStores.AddressWithin(address, "B/7/0"));
-        Assert.Equal(address, BlobStores.FullAddress(address));
+        Assert.Equal(shown, BlobAddress.Show(address));
+        Assert.Equal(field, BlobAddress.Append(address, "B/7/0"));
+        Assert.Equal(address, BlobAddress.Full(address));
         if (name is not null)
-            Assert.Equal(name, BlobStores.NameOf(address));
+            Assert.Equal(name, BlobAddress.FileName(address));
     }
 
     [Theory]

@@ -5,6 +5,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using StainGrid.Contracts;
 using StainGrid.Grains;
+using StainGrid.Imaging;
 using StainGrid.PoisonSilo;
 using StainGrid.Silo;
 
@@ -30,8 +31,8 @@ string? evicted = await StainGridSilo.RunAsync(
     {
         if (Variable("STAINGRID_POISON_BLOCK")?.Split(':') is [var slide, var block])
         {
-            silo.Services.AddSingleton<Func<string, IDeviceExecutor>>(_ => device =>
-                new PoisonedExecutor(new DeviceExecutor(device), slide, int.Parse(block, System.Globalization.CultureInfo.InvariantCulture)));
+            silo.Services.AddSingleton<Func<string, IDeviceExecutor>>(services => device =>
+                new PoisonedExecutor(new DeviceExecutor(device, services.GetRequiredService<BlobFiles>()), slide, int.Parse(block, System.Globalization.CultureInfo.InvariantCulture)));
         }
 
         if (Variable("STAINGRID_POISON_FIELD") is { } field)

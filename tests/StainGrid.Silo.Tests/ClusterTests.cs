@@ -1,3 +1,4 @@
+using Azure.Storage.Blobs;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -76,6 +77,60 @@ public sealed class ClusterTests : IDisposable
     }
 
     [Fact]
+    public async Task Two_silo_processes_without_a_shared_disk_stain_a_plate_from_blobs_to_blobs()
+    {
+        await using var redis = await RedisServer.StartAsync(Stop);
+        await using var azurite = await AzuriteServer.StartAsync(Stop);
+        var container = new BlobContainerClient(azurite.ConnectionString, "plates");
+        await container.CreateAsync(cancellationToken: Stop);
+        foreach (string well in (string[])["A01", "A02"])
+        {
+            PngWriter.WriteGrey16(folder.File(well + ".png"), [.. Enumerable.Range(0, 200 * 150).Select(i => (ushort)(i * 37))], 200, 150);
+            await container.GetBlobClient($"in/plate1/{well}.png").UploadAsync(folder.File(well + ".png"), Stop);
+            File.Delete(folder.File(well + ".png"));
+        }
+
+        using (var model = StainModel.Create(
+            new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("FIRST", 0, 65_535, "FF0000")], seed: 3))
+        {
+            model.Save(folder.File("small.safetensors"));
+        }
+
+        await container.GetBlobClient("models/small.safetensors").UploadAsync(folder.File("small.safetensors"), Stop);
+        File.Delete(folder.File("small.safetensors"));
+        string[] common = ["--redis", redis.Address, "--cluster", "blobs", "--state", "azure://plates/state", "--input-cache", "1"];
+        await using var cpu = await StartAsync("c", [.. common, "--role", "cpu"], Alone("c"));
+        await using var accelerator = await StartAsync("a", [.. common, "--role", "accelerator", "--device", "cpu"], Alone("a"));
+        await using (var cluster = await StainGridCluster.ConnectAsync(redis.Address, "blobs", cancellationToken: Stop))
+        {
+            var client = new StainGridClient(cluster.Grains);
+            await client.SubmitPlateAsync("plate1", new PlateRequest
+            {
+                Source = "azure://plates/in/plate1",
+                Pattern = @"(?<well>A\d\d)",
+                Settings = new() { Model = "azure://plates/models/small.safetensors" },
+                Output = "azure://plates/out/plate1",
+            }, Stop);
+            PlateStatus? last = null;
+            await foreach (var status in client.WatchPlateAsync("plate1", Stop))
+                last = status;
+            Assert.Equal((PlateState.Complete, (string?)null, 2), (last!.State, last.Error, last.FieldsComplete));
+        }
+
+        // Each had its own copies, which go with it.
+        Assert.NotEmpty(Directory.GetDirectories(folder.File("c"), "staingrid-inputs-*"));
+        Assert.NotEmpty(Directory.GetDirectories(folder.File("a"), "staingrid-inputs-*"));
+        Assert.Equal((0, 0), (await accelerator.StopAsync(Patience), await cpu.StopAsync(Patience)));
+        Assert.Empty(Directory.GetDirectories(folder.Path, "staingrid-inputs-*", SearchOption.AllDirectories));
+
+        Dictionary<string, string> Alone(string name) => new()
+        {
+            ["TMPDIR"] = Directory.CreateDirectory(folder.File(name)).FullName,
+            [BlobStores.ConnectionStringVariable] = azurite.ConnectionString,
+        };
+    }
+
+    [Fact]
     public async Task Redis_or_a_cluster_that_is_not_there_is_told_in_one_line()
     {
         await RefusedAsync(1, "\nstaingrid: Redis at 127.0.0.1:1 does not answer. Start redis-server there (with appendonly yes), or say where it is.\n---",
@@ -90,6 +145,7 @@ public sealed class ClusterTests : IDisposable
     [InlineData("--redis is missing. Give it, or set STAINGRID_REDIS.", "--state", "s")]
     [InlineData("Redis must be HOST:PORT, as in 10.0.0.5:6379.", "--redis", "nowhere", "--state", "s")]
     [InlineData("--role 'gpu' is none of all, cpu, accelerator.", "--redis", "h:1", "--state", "s", "--role", "gpu")]
+    [InlineData("MaxBytes (--input-cache) must be at least 1 MiB.", "--redis", "h:1", "--state", "s", "--input-cache", "0")]
     [InlineData("'tpu' is not a device.", "--redis", "h:1", "--state", "s", "--device", "tpu")]
     public Task Wrong_options_end_with_2(string said, params string[] arguments) => RefusedAsync(2, said, arguments);
 
@@ -107,6 +163,6 @@ public sealed class ClusterTests : IDisposable
         return await reader.ReadToEndAsync(Stop);
     }
 
-    private Task<SiloProcess> StartAsync(string name, string[] arguments) =>
-        SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, new Dictionary<string, string>(), folder.Path, Stop);
+    private Task<SiloProcess> StartAsync(string name, string[] arguments, IReadOnlyDictionary<string, string>? environment = null) =>
+        SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, environment ?? new Dictionary<string, string>(), folder.Path, Stop);
 }

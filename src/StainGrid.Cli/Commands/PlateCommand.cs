@@ -15,9 +15,11 @@ internal static class PlateCommand
 {
     private const string Sources =
         """
-        SOURCE is an OME-Zarr HCS plate, a folder of images, or a manifest. How a folder's names tell well, field and plane is
-        tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them, or a regular expression with the
-        groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with well, field, plane, file.
+        SOURCE is an OME-Zarr HCS plate, a folder of images, or a manifest: a path, azure://CONTAINER/PREFIX (connection string in
+        AZURE_STORAGE_CONNECTION_STRING) or https://.. (with a shared access signature, which is not shown). How a folder's
+        names tell well, field and plane is tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them,
+        or a regular expression with the groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with
+        well, field, plane, file.
         """;
 
     public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, or on a cluster (--redis).")
@@ -49,7 +51,8 @@ internal static class PlateCommand
             {Sources}
 
             Without --redis the plate runs here on an embedded silo until it ends. Ctrl-C stops it; the same command goes on
-            where it stopped. With --redis it is submitted to the cluster, which goes on by itself.
+            where it stopped. With --redis it is submitted to the cluster, which goes on by itself; the silos must see SOURCE,
+            --model and --output: the same paths, or the same stores.
             """)
         {
             source, output, pattern, id, weight, watch, run.Device, run.Json, run.Verbose,
@@ -58,8 +61,8 @@ internal static class PlateCommand
         cluster.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
-            string store = BlobStores.FullAddress(parsed.GetValue(output)!);
-            string plate = parsed.GetValue(id) ?? BlobStores.NameOf(store);
+            string store = BlobAddress.Full(parsed.GetValue(output)!);
+            string plate = parsed.GetValue(id) ?? BlobAddress.FileName(store);
             var request = new PlateRequest
             {
                 Source = Path.GetFullPath(parsed.GetValue(source)!),
@@ -94,7 +97,8 @@ internal static class PlateCommand
         var command = new Command("plan",
             $"""
             Say what a submission would do, before it: the fields found, tiles, output size, the time on this machine's device,
-            and what looks wrong (missing wells or planes, mixed sizes, empty or out-of-focus planes).
+            and what looks wrong (missing wells or planes, mixed sizes, empty or out-of-focus planes). It looks into every image:
+            PNG and TIFF of a blob store are downloaded for that.
 
             {Sources}
             """)
@@ -148,7 +152,7 @@ internal static class PlateCommand
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(parsed.GetValue(run.Device)!, verbose: false, BlobStores.FullAddress(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(parsed.GetValue(run.Device)!, verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -201,7 +205,7 @@ internal static class PlateCommand
             new DeviceOptions { Devices = [device] },
             verbose ? LogLevel.Information : LogLevel.None,
             BlobStores.Open(output).Within(".staingrid/grains"),
-            cancellationToken);
+            cancellationToken: cancellationToken);
         var client = new StainGridClient(silo.Grains);
         await start(client);
         return await WatchAsync(client, plate, json, cancellationToken);
@@ -284,7 +288,7 @@ internal static class PlateCommand
 
     private static string Name(PlateState state) => PlateProgress.Name(state);
 
-    private static Argument<string> Source() => new("SOURCE") { Description = "The plate's images." };
+    private static Argument<string> Source() => new("SOURCE") { Description = "The plate's images: a path, azure://CONTAINER/PREFIX or https://.." };
 
     private static Option<string?> Pattern() => new("--pattern")
     {

@@ -11,7 +11,7 @@ internal static class StainCommand
     {
         var inputs = new Argument<string[]>("INPUT")
         {
-            Description = "Grey PNG (8 or 16 bit) or TIFF (8 or 16 bit, float; stacks, OME-TIFF, BigTIFF). Each is one slide.",
+            Description = "Grey PNG (8 or 16 bit), TIFF (8 or 16 bit, float; stacks, OME-TIFF, BigTIFF) or OME-Zarr image: a path, azure://CONTAINER/KEY or https://.. Each is one slide.",
             Arity = ArgumentArity.OneOrMore,
         };
         var output = new Option<string>("--output", "-o")
@@ -31,10 +31,13 @@ internal static class StainCommand
               staingrid stain field.tif -o stained
               staingrid stain *.png -o stained --labels DAPI_CONFOCAL --statistics mean,sd
               staingrid stain z-0.png z-1.png z-2.png --stack --plane all -o stained
+              staingrid stain azure://plates/in/field.tif -m azure://models/neuron.safetensors -o stained
 
             Inputs that fail are named, and the others go on. Outputs are OME-Zarr 0.4, 16 bit, one channel a label and
             statistic; what made them stands in their attributes under "staingrid". An output that was not finished is
             marked incomplete; the next run with the same settings goes on where it stopped.
+            azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING; https:// URLs may end with a shared access
+            signature, which is not shown. What is read of blobs is kept in the temporary folder until the command ends.
             """)
         {
             inputs,
@@ -79,24 +82,24 @@ internal static class StainCommand
                 var taken = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
                 foreach (string[] slide in slides)
                 {
-                    string name = Path.GetFileName(slide[0]);
+                    string name = BlobAddress.FileName(slide[0]);
                     string target = Path.Combine(folder, Path.GetFileNameWithoutExtension(name) + ".ome.zarr");
                     if (!taken.Add(target))
                     {
-                        ResultReport.Failure(slide[0], $"{slide[0]}: another input has the same output {target}. Stain it to another folder.", json);
+                        ResultReport.Failure(BlobAddress.Show(slide[0]), $"{BlobAddress.Show(slide[0])}: another input has the same output {target}. Stain it to another folder.", json);
                         exit = ExitCodes.Failed;
                         continue;
                     }
 
                     var request = new SlideRequest
                     {
-                        Files = [.. slide.Select(Path.GetFullPath)],
+                        Files = [.. slide.Select(BlobAddress.Full)],
                         Settings = options.Settings(parsed),
                         Output = target,
                         Overwrite = parsed.GetValue(run.Overwrite),
                     };
                     var result = await session.StainAsync(request, name, !json, cancellationToken);
-                    string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, cancellationToken) : null;
+                    string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, session.Inputs, cancellationToken) : null;
                     ResultReport.Write(result, preview, json);
                     if (cancellationToken.IsCancellationRequested)
                         return ExitCodes.Interrupted;
@@ -111,12 +114,12 @@ internal static class StainCommand
     }
 
     /// <summary>Writes the picture beside the image; a picture that cannot be written is no reason to fail.</summary>
-    public static async Task<string?> PreviewAsync(StainResult result, CancellationToken cancellationToken)
+    public static async Task<string?> PreviewAsync(StainResult result, BlobFiles inputs, CancellationToken cancellationToken)
     {
         string path = result.Request.Output[..^".ome.zarr".Length] + ".png";
         try
         {
-            await SlidePreview.WriteAsync(result.Request, path, cancellationToken);
+            await SlidePreview.WriteAsync(result.Request, inputs, path, cancellationToken);
             return path;
         }
         catch (Exception e) when (e is ImageException or BlobStoreException or IOException or OperationCanceledException)

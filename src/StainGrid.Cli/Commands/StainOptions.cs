@@ -1,5 +1,6 @@
 using System.CommandLine;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 using StainGrid.Tiling;
 
 namespace StainGrid.Cli;
@@ -9,7 +10,7 @@ internal sealed class StainOptions
 {
     public Option<string> Model { get; } = new("--model", "-m")
     {
-        Description = "The model: a safetensors file of StainGrid's.",
+        Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store.",
         DefaultValueFactory = _ => DefaultModel,
         HelpName = "FILE",
     };
@@ -96,7 +97,7 @@ internal sealed class StainOptions
         string? plane = parsed.GetValue(Plane);
         return new StainSettings
         {
-            Model = Path.GetFullPath(parsed.GetValue(Model)!),
+            Model = BlobAddress.Full(parsed.GetValue(Model)!),
             Labels = [.. Split(parsed.GetValue(Labels))],
             Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
             AllPlanes = plane == "all",

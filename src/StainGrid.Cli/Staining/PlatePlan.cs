@@ -15,13 +15,16 @@ internal static class PlatePlan
 
     /// <exception cref="ImageException">The source is refused.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
+    /// <exception cref="BlobStoreException">A blob cannot be had.</exception>
     /// <exception cref="ArgumentException">The device is not here.</exception>
     public static async Task<JsonObject> MakeAsync(
         string source, string? pattern, StainSettings settings, string device, CancellationToken cancellationToken)
     {
-        var layout = PlateDiscovery.Discover(source, pattern, cancellationToken);
-        var preflight = await PlatePreflight.RunAsync(layout, null, cancellationToken);
-        using var model = StainModel.Load(settings.Model, DeviceExecutor.Parse(device));
+        using var blobs = new BlobFiles();
+        var layout = await PlateDiscovery.DiscoverAsync(source, pattern, blobs, cancellationToken);
+        var preflight = await PlatePreflight.RunAsync(layout, blobs, null, cancellationToken);
+        using var file = await blobs.OpenAsync([settings.Model], cancellationToken: cancellationToken);
+        using var model = StainModel.Load(file.Paths[0], DeviceExecutor.Parse(device), BlobAddress.Show(settings.Model));
         int labels = settings.Labels.Count > 0 ? settings.Labels.Count : model.Metadata.Labels.Count;
         long tiles = 0, pixels = 0;
         foreach (var field in preflight.Fields.Where(field => field.Problem is null && field.Width > 0))

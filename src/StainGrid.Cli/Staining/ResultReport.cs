@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 
 namespace StainGrid.Cli;
 
@@ -14,7 +15,7 @@ internal static class ResultReport
         {
             var line = new JsonObject
             {
-                ["input"] = new JsonArray([.. request.Files.Select(file => JsonValue.Create(file))]),
+                ["input"] = new JsonArray([.. request.Files.Select(file => JsonValue.Create(BlobAddress.Show(file)))]),
                 ["state"] = status.State.ToString().ToLowerInvariant(),
                 ["output"] = status.State == SlideState.Complete ? request.Output : null,
                 ["preview"] = preview,

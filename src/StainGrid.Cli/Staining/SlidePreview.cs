@@ -9,7 +9,7 @@ internal static class SlidePreview
 {
     private const int MaxSide = 1024;
 
-    public static async Task WriteAsync(SlideRequest request, string path, CancellationToken cancellationToken)
+    public static async Task WriteAsync(SlideRequest request, BlobFiles inputs, string path, CancellationToken cancellationToken)
     {
         var reader = await OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), cancellationToken);
         var image = reader.Image;
@@ -25,7 +25,7 @@ internal static class SlidePreview
             labels.Add((image.Channels[c].Label, PreviewChannel.FromUInt16(pixels, low, high, image.Channels[c].Color)));
         }
 
-        var panels = new List<PreviewPanel> { Input(request, width, height, 1 << level) };
+        var panels = new List<PreviewPanel> { await InputAsync(request, inputs, width, height, 1 << level, cancellationToken) };
         panels.Add(new PreviewPanel("PREDICTED", width, height, [.. labels.Select(label => label.Channel)]));
         if (labels.Count > 1)
             panels.AddRange(labels.Select(label => new PreviewPanel(label.Name.Replace('_', ' '), width, height, [label.Channel with { Color = "FFFFFF" }])));
@@ -42,9 +42,10 @@ internal static class SlidePreview
     }
 
     // The input, shrunk by means of factor x factor pixels, strip by strip.
-    private static PreviewPanel Input(SlideRequest request, int width, int height, int factor)
+    private static async Task<PreviewPanel> InputAsync(
+        SlideRequest request, BlobFiles inputs, int width, int height, int factor, CancellationToken cancellationToken)
     {
-        using var image = ImageReader.OpenStack(request.Files);
+        using var image = await ImageReader.OpenStackAsync(request.Files, inputs, cancellationToken: cancellationToken);
         int plane = request.Settings.Plane ?? image.Info.Planes / 2;
         var shrunk = new float[width * height];
         for (int y = 0; y < height; y++)

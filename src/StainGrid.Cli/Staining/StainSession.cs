@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Grains;
+using StainGrid.Imaging;
 using StainGrid.Silo;
 
 namespace StainGrid.Cli;
@@ -18,6 +19,8 @@ internal sealed class StainSession : IAsyncDisposable
         this.silo = silo;
         client = new StainGridClient(silo.Grains);
     }
+
+    public BlobFiles Inputs => silo.Inputs;
 
     /// <exception cref="ArgumentException">The device is not here.</exception>
     public static async Task<StainSession> StartAsync(string device, bool verbose) => new(await EmbeddedSilo.StartAsync(

@@ -4,7 +4,8 @@ namespace StainGrid.Contracts;
 [GenerateSerializer, Immutable, Alias("staingrid.plate-request")]
 public sealed record PlateRequest
 {
-    /// <summary>The images: an OME-Zarr HCS plate, a folder of images, or a manifest (CSV, JSON). Readable by the silos.</summary>
+    /// <summary>The images: an OME-Zarr HCS plate, a folder of images, or a manifest (CSV, JSON); a path that the silos see, or an
+    /// address in a blob store (azure://CONTAINER/PREFIX, https://..).</summary>
     [Id(0)] public required string Source { get; init; }
 
     /// <summary>How the names of a folder's images tell well, field and plane: a preset's name or a regular expression with
@@ -21,7 +22,9 @@ public sealed record PlateRequest
     /// of weight 1 while both have work.</summary>
     [Id(4)] public int Weight { get; init; } = 1;
 
-    /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
+    /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
     public bool SameAs(PlateRequest other) =>
-        other is not null && this with { Settings = other.Settings } == other && Settings.SameAs(other.Settings);
+        other is not null && this with { Source = other.Source, Output = other.Output, Settings = other.Settings } == other
+        && StainSettings.Place(Source) == StainSettings.Place(other.Source) && StainSettings.Place(Output) == StainSettings.Place(other.Output)
+        && Settings.SameAs(other.Settings);
 }

@@ -12,10 +12,13 @@ public sealed record SlideJob
     /// <summary>The slide's id.</summary>
     [Id(0)] public required string SlideId { get; init; }
 
-    /// <summary>The image's files.</summary>
+    /// <summary>The image's files: paths that the silos see, or addresses of blobs.</summary>
     [Id(1)] public required IReadOnlyList<string> Files { get; init; }
 
-    /// <summary>The model file.</summary>
+    /// <summary>For each file the version of its blob when the slide started; empty where the store keeps none.</summary>
+    [Id(23)] public IReadOnlyList<string> FileVersions { get; init; } = [];
+
+    /// <summary>The model file, or the address of its blob.</summary>
     [Id(2)] public required string Model { get; init; }
 
     /// <summary>SHA-256 of the model file when the slide started, lower-case hexadecimal.</summary>

@@ -4,7 +4,8 @@ namespace StainGrid.Contracts;
 [GenerateSerializer, Immutable, Alias("staingrid.slide-request")]
 public sealed record SlideRequest
 {
-    /// <summary>The image: one file with all planes, or one file a plane in the planes' order. Readable by the silos.</summary>
+    /// <summary>The image: one file with all planes, or one file a plane in the planes' order. Paths that the silos
+    /// see, or addresses of blobs (azure://CONTAINER/KEY, https://..).</summary>
     [Id(0)] public required IReadOnlyList<string> Files { get; init; }
 
     /// <summary>What to predict.</summary>

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 using StainGrid.Model;
 using StainGrid.Tiling;
 using static TorchSharp.torch;
@@ -15,16 +16,19 @@ public sealed class DeviceExecutor : IDeviceExecutor
     private readonly BlockingCollection<Action> work = [];
     private readonly LinkedList<StainModel> models = [];
     private readonly Dictionary<string, (string Plan, TilePredictor Predictor)> predictors = [];
+    private readonly BlobFiles blobs;
     private readonly Device device;
     private readonly ComputeThreads threads;
     private readonly Thread thread;
 
     /// <summary>Starts the device's threads.</summary>
     /// <param name="name">"cpu" or "cuda:N".</param>
+    /// <param name="blobs">Keeps the model files that are blobs.</param>
     /// <exception cref="ArgumentException">There is no such device here.</exception>
-    public DeviceExecutor(string name)
+    public DeviceExecutor(string name, BlobFiles blobs)
     {
         Name = name;
+        this.blobs = blobs;
         device = Parse(name);
         threads = new ComputeThreads(device);
         thread = new Thread(Run) { IsBackground = true, Name = $"device {name}" };
@@ -125,11 +129,13 @@ public sealed class DeviceExecutor : IDeviceExecutor
         }
         else
         {
-            model = StainModel.Load(job.Model, device);
+            // The device has nothing to do without its model: its thread may wait for the file.
+            using (var file = blobs.OpenAsync([job.Model]).GetAwaiter().GetResult())
+                model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));
             if (model.Sha256 != job.ModelSha256)
             {
                 model.Dispose();
-                throw new ModelFileException(job.Model, "the file is another than when the slide was started. Submit the slide again.");
+                throw new ModelFileException(BlobAddress.Show(job.Model), "the file is another than when the slide was started. Submit the slide again.");
             }
 
             while (models.Count >= MaxModels)

@@ -12,6 +12,8 @@ namespace StainGrid.Grains;
 public sealed partial class PlateGrain(
     [PersistentState("plate")] IPersistentState<PlateRecord> plate,
     [PersistentState("layout")] IPersistentState<LayoutRecord> layout,
+    SlidePreparation preparation,
+    BlobFiles blobs,
     ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
 {
     private const string Reminder = "wake";
@@ -84,9 +86,17 @@ public sealed partial class PlateGrain(
             if (!Record.Request.SameAs(request))
                 throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.");
             if (Record.ContentHash != hash)
-                throw new PlateException($"The images of {request.Source} are not those that the plate {PlateId} was submitted with. Give this one another id.");
+                throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.");
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{request.Settings.Model} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+                throw new PlateException($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+
+            // Signatures may have been renewed: fields that start from now on use these.
+            layout.State.Layout = found;
+            await layout.WriteStateAsync();
+            if (Record.Request.Output != request.Output)
+                output = null;
+            Record.Request = request;
+            await SaveAsync();
             if (!IsFinal)
                 await AnnounceAsync();
             await WakeAsync();
@@ -237,14 +247,14 @@ public sealed partial class PlateGrain(
     {
         try
         {
-            return await Task.Run(() =>
+            return await Task.Run(async () =>
             {
-                string model = SlidePreparation.CheckModel(request.Settings);
-                var found = PlateDiscovery.Discover(request.Source, request.Pattern, ended.Token);
+                string model = await preparation.CheckModelAsync(request.Settings, ended.Token);
+                var found = await PlateDiscovery.DiscoverAsync(request.Source, request.Pattern, blobs, ended.Token);
                 return (found, found.ContentHash(ended.Token), model);
             });
         }
-        catch (Exception e) when (e is ImageException or ModelFileException or SlideException)
+        catch (Exception e) when (e is ImageException or ModelFileException or SlideException or BlobStoreException)
         {
             throw new PlateException(e.Message, e);
         }
@@ -390,7 +400,7 @@ public sealed partial class PlateGrain(
         {
             Files = Fields[field].Files,
             Settings = Record.Request!.Settings,
-            Output = BlobStores.AddressWithin(Record.Request.Output, Fields[field].Path),
+            Output = BlobAddress.Append(Record.Request.Output, Fields[field].Path),
             PlateId = PlateId,
             Weight = Record.Request.Weight,
             KeepComplete = true,
@@ -506,7 +516,8 @@ public sealed partial class PlateGrain(
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
-    private PlateSummary Summary => new(PlateId, Record.Request!.Source, BlobStores.WithoutSecrets(Record.Request.Output), Record.Submitted, Record.State);
+    // Without the signatures that URLs may have: lists are for many eyes.
+    private PlateSummary Summary => new(PlateId, BlobAddress.Show(Record.Request!.Source), BlobAddress.Show(Record.Request.Output), Record.Submitted, Record.State);
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)

@@ -139,11 +139,11 @@ public sealed class PlateOutput : IDisposable
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
-        ["model"] = Path.GetFileName(request.Settings.Model),
+        ["model"] = BlobAddress.FileName(request.Settings.Model),
         ["labels"] = new JsonArray([.. request.Settings.Labels.Select(label => JsonValue.Create(label))]),
         ["stride"] = request.Settings.Stride,
         ["blend"] = request.Settings.Blend.ToString().ToLowerInvariant(),
-        ["source"] = Path.GetFileName(request.Source.TrimEnd('/')),
+        ["source"] = BlobAddress.FileName(request.Source),
         ["content_sha256"] = layout.ContentHash(),
     };
 }

@@ -8,7 +8,7 @@ namespace StainGrid.Grains;
 /// <summary>Plans a slide, queues its blocks and tracks them until every chunk is durable. What others lose of it (a dispatcher its
 /// queue, a stitcher its parts) is noticed by asking them now and then, and queued again.</summary>
 [RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
-public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
+public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
 {
     private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan DropPatience = TimeSpan.FromSeconds(20);
@@ -108,7 +108,7 @@ public sealed partial class SlideGrain(SlideImageCache images, SlideGate gate, I
         var stop = cancelled.Token;
         try
         {
-            var slide = await gate.RunAsync(() => SlidePreparation.PrepareAsync(SlideId, request, stop), stop);
+            var slide = await gate.RunAsync(() => preparation.PrepareAsync(SlideId, request, stop), stop);
             var output = new SlideOutput(slide.Job);
             var start = await output.BeginAsync(request.Overwrite, request.KeepComplete, stop);
             if (!start.IsComplete)

@@ -141,14 +141,14 @@ public sealed class SlideOutput
             ["version"] = Version,
             ["source"] = new JsonObject
             {
-                ["files"] = new JsonArray([.. job.Files.Select(file => JsonValue.Create(Path.GetFileName(file)))]),
+                ["files"] = new JsonArray([.. job.Files.Select(file => JsonValue.Create(BlobAddress.FileName(file)))]),
                 ["sha256"] = slide.SourceSha256,
                 ["pixel_type"] = slide.Image.PixelType.ToString(),
                 ["planes"] = slide.Image.Planes,
             },
             ["model"] = new JsonObject
             {
-                ["file"] = Path.GetFileName(job.Model),
+                ["file"] = BlobAddress.FileName(job.Model),
                 ["sha256"] = job.ModelSha256,
                 ["variant"] = slide.Model.Network.Variant.ToString().ToLowerInvariant(),
                 ["licence"] = slide.Model.Licence,

@@ -9,7 +9,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Turns a request into a job: opens the image and the model, chooses planes and labels, and measures each plane's
 /// intensities once for all tiles.</summary>
-public static class SlidePreparation
+public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
 {
     // Orleans takes 100 MiB.
     private const long MaxMessageBytes = 80L << 20;
@@ -21,36 +21,36 @@ public static class SlidePreparation
     /// <exception cref="SlideException">The request does not fit the image or the model.</exception>
     /// <exception cref="ImageException">The image is refused.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
+    /// <exception cref="BlobStoreException">A blob of them cannot be had.</exception>
+    public async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
         var settings = request.Settings;
         if (request.Files.Count == 0)
             throw new SlideException("The request names no image file. Give at least one.");
-        using var image = ImageReader.OpenStack(request.Files);
+        var model = await models.DescribeAsync(settings.Model, cancellationToken);
+        if (request.ModelSha256 is { } expected && expected != model.Sha256)
+            throw new SlideException($"{BlobAddress.Show(settings.Model)} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
+        using var image = await ImageReader.OpenStackAsync(request.Files, blobs, cancellationToken: cancellationToken);
         var info = image.Info;
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");
-
-        // A plate's model was checked whole when the plate was submitted: of each field it is enough that the file is the same.
-        var (metadata, modelSha256) = request.ModelSha256 is null ? Check(settings.Model) : StainModel.Inspect(settings.Model);
-        if (request.ModelSha256 is { } expected && expected != modelSha256)
-            throw new SlideException($"{settings.Model} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
-        var (labels, channels) = Channels(settings, metadata);
+        var (labels, channels) = Channels(settings, model.Metadata);
         CheckBlock(settings, labels.Length);
         var planes = Planes(settings, info)
             .Select(index =>
             {
-                var range = PlaneRange.Measure(image, index, metadata.Normalisation, cancellationToken);
+                var range = PlaneRange.Measure(image, index, model.Metadata.Normalisation, cancellationToken);
                 return new SlidePlane(index, range.Low, range.High);
             })
             .ToArray();
         var job = new SlideJob
         {
             SlideId = slideId,
-            Files = info.Files,
+            Files = request.Files,
+            FileVersions = image.Versions,
             Model = settings.Model,
-            ModelSha256 = modelSha256,
+            ModelSha256 = model.Sha256,
             Output = request.Output,
             Name = Path.GetFileNameWithoutExtension(info.Name),
             Width = info.Width,
@@ -62,7 +62,7 @@ public static class SlidePreparation
             Stride = settings.Stride,
             Blend = settings.Blend,
             BlockSide = settings.BlockSide,
-            Clamp = metadata.Normalisation.Clamp,
+            Clamp = model.Metadata.Normalisation.Clamp,
             BatchSize = CheckBatch(settings),
             PlateId = request.PlateId ?? slideId,
             Weight = Math.Clamp(request.Weight, 1, 100),
@@ -79,8 +79,8 @@ public static class SlidePreparation
             throw new SlideException(e.Message.Split('\n')[0], e);
         }
 
-        string sourceHash = await ImageHash.ComputeAsync(info.Files, cancellationToken);
-        return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, metadata);
+        string sourceHash = await image.HashAsync(cancellationToken);
+        return new PreparedSlide(job with { PlanHash = PlanHash(job, sourceHash) }, info, sourceHash, model.Metadata);
     }
 
     // All that the pixels depend on; not the block size, which does not change them.
@@ -106,11 +106,12 @@ public static class SlidePreparation
     /// <returns>SHA-256 of the model.</returns>
     /// <exception cref="SlideException">The settings do not fit the model, or a setting is out of its range.</exception>
     /// <exception cref="ModelFileException">The model is refused.</exception>
-    public static string CheckModel(StainSettings settings)
+    /// <exception cref="BlobStoreException">Its blob cannot be had.</exception>
+    public async Task<string> CheckModelAsync(StainSettings settings, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        var (metadata, sha256) = Check(settings.Model);
-        CheckBlock(settings, Channels(settings, metadata).Labels.Length);
+        var model = await models.DescribeAsync(settings.Model, cancellationToken);
+        CheckBlock(settings, Channels(settings, model.Metadata).Labels.Length);
         CheckBatch(settings);
         try
         {
@@ -121,13 +122,7 @@ public static class SlidePreparation
             throw new SlideException(e.Message.Split('\n')[0], e);
         }
 
-        return sha256;
-    }
-
-    private static (ModelMetadata Metadata, string Sha256) Check(string path)
-    {
-        using var model = StainModel.Load(path);
-        return (model.Metadata, model.Sha256);
+        return model.Sha256;
     }
 
     // A block's part in a band is one message, of about five bytes a number.

@@ -2,23 +2,41 @@ using StainGrid.Imaging;
 
 namespace StainGrid.Grains;
 
-/// <summary>The open images of a silo, so that the blocks of a slide share one decoder. The least recently used are closed.</summary>
+/// <summary>The open images of a silo, so that the blocks of a slide share one decoder. The least recently used are closed, and those
+/// not in use where inputs need the room of their copies.</summary>
 public sealed class SlideImageCache : IDisposable
 {
     private const int MaxOpen = 4;
 
+    private readonly BlobFiles blobs;
     private readonly Lock gate = new();
     private readonly LinkedList<Entry> entries = [];
 
-    /// <summary>Runs <paramref name="use"/> on an image, opening it if it is not open.</summary>
-    /// <exception cref="ImageException">The image is refused or damaged.</exception>
-    public T Use<T>(IReadOnlyList<string> files, Func<IPlaneImage, T> use)
+    /// <summary>No images.</summary>
+    /// <param name="blobs">Keeps the copies of those that are blobs.</param>
+    public SlideImageCache(BlobFiles blobs)
     {
+        ArgumentNullException.ThrowIfNull(blobs);
+        this.blobs = blobs;
+        blobs.Full += CloseIdle;
+    }
+
+    /// <summary>Runs <paramref name="use"/> on an image, opening it if it is not open.</summary>
+    /// <param name="files">The image's files, as <see cref="ImageReader.OpenStackAsync"/> takes them.</param>
+    /// <param name="versions">The versions that they must have, where they are blobs; empty for any.</param>
+    /// <param name="use">What to do; it may read, which takes time.</param>
+    /// <param name="cancellationToken">Stops the waiting for the image to be opened, not the opening, which others may wait for.</param>
+    /// <exception cref="ImageException">The image is refused or damaged.</exception>
+    /// <exception cref="BlobStoreException">A blob cannot be had, or is another version.</exception>
+    public async Task<T> UseAsync<T>(IReadOnlyList<string> files, IReadOnlyList<string> versions, Func<IPlaneImage, T> use, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        ArgumentNullException.ThrowIfNull(versions);
         ArgumentNullException.ThrowIfNull(use);
-        var entry = Take(string.Join('\0', files), files);
+        var entry = Take(files, versions);
         try
         {
-            return use(entry.Image.Value);
+            return use(await entry.Image.WaitAsync(cancellationToken));
         }
         finally
         {
@@ -32,7 +50,7 @@ public sealed class SlideImageCache : IDisposable
         lock (gate)
         {
             string key = string.Join('\0', files);
-            foreach (var entry in entries.Where(entry => entry.Key == key).ToArray())
+            foreach (var entry in entries.Where(entry => entry.Files == key).ToArray())
                 Drop(entry);
         }
     }
@@ -40,6 +58,7 @@ public sealed class SlideImageCache : IDisposable
     /// <summary>Closes all images.</summary>
     public void Dispose()
     {
+        blobs.Full -= CloseIdle;
         lock (gate)
         {
             foreach (var entry in entries.ToArray())
@@ -47,14 +66,24 @@ public sealed class SlideImageCache : IDisposable
         }
     }
 
-    private Entry Take(string key, IReadOnlyList<string> files)
+    private void CloseIdle()
     {
         lock (gate)
         {
-            var entry = entries.FirstOrDefault(entry => entry.Key == key);
+            foreach (var entry in entries.Where(entry => entry.Uses == 0).ToArray())
+                Drop(entry);
+        }
+    }
+
+    private Entry Take(IReadOnlyList<string> files, IReadOnlyList<string> versions)
+    {
+        string key = string.Join('\0', files), version = string.Join('\0', versions);
+        lock (gate)
+        {
+            var entry = entries.FirstOrDefault(entry => entry.Files == key && entry.Versions == version);
             if (entry is null)
             {
-                entry = new Entry(key, new Lazy<IPlaneImage>(() => ImageReader.OpenStack(files)));
+                entry = new Entry(key, version, Task.Run(() => ImageReader.OpenStackAsync(files, blobs, versions.Count > 0 ? versions : null)));
                 while (entries.Count >= MaxOpen)
                     Drop(entries.Last!.Value);
             }
@@ -74,10 +103,10 @@ public sealed class SlideImageCache : IDisposable
         lock (gate)
         {
             entry.Uses--;
-            if (!entry.Image.IsValueCreated)
+            if (entry.Image.IsFaulted)
                 entries.Remove(entry);   // it could not be opened: try afresh next time
             else if (entry.Dropped && entry.Uses == 0)
-                entry.Image.Value.Dispose();
+                entry.CloseWhenOpen();
         }
     }
 
@@ -85,18 +114,27 @@ public sealed class SlideImageCache : IDisposable
     {
         entries.Remove(entry);
         entry.Dropped = true;
-        if (entry.Uses == 0 && entry.Image.IsValueCreated)
-            entry.Image.Value.Dispose();
+        if (entry.Uses == 0)
+            entry.CloseWhenOpen();
     }
 
-    private sealed class Entry(string key, Lazy<IPlaneImage> image)
+    private sealed class Entry(string files, string versions, Task<SourceImage> image)
     {
-        public string Key => key;
+        public string Files => files;
 
-        public Lazy<IPlaneImage> Image => image;
+        public string Versions => versions;
+
+        public Task<SourceImage> Image => image;
 
         public int Uses { get; set; }
 
         public bool Dropped { get; set; }
+
+        // At once where it is open.
+        public void CloseWhenOpen() => image.ContinueWith(
+            opened => opened.Result.Dispose(),
+            CancellationToken.None,
+            TaskContinuationOptions.OnlyOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
     }
 }

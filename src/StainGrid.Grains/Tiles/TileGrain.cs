@@ -142,9 +142,9 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         var job = lease.Job;
         var block = job.Plan().Block(lease.Block);
         var rule = new NormalisationRule { Clamp = job.Clamp };
-        var windows = await Task.Run(() => images.Use(job.Files, image => job.Planes
+        var windows = await Task.Run(() => images.UseAsync(job.Files, job.FileVersions, image => job.Planes
             .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
-            .ToArray()), cancelled);
+            .ToArray(), cancelled), cancelled);
         var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
         var progress = new TileProgress(tiles => slide.ReportTilesAsync(tiles).Ignore(), TimeProvider.System);
         var map = await Device.PredictAsync(job, block, windows, progress.Add, cancelled);

@@ -5,7 +5,7 @@ namespace StainGrid.Imaging;
 
 /// <summary>What a plate consists of.</summary>
 /// <param name="Name">The plate's name.</param>
-/// <param name="Source">The folder or manifest that it was found in, in full.</param>
+/// <param name="Source">The folder or manifest that it was found in, in full; of blobs the address without a signature.</param>
 /// <param name="Rows">The names of all rows, A and on: of the smallest of the 96, 384 and 1536-well formats that holds every
 /// well, else up to the last.</param>
 /// <param name="Columns">The names of all columns, 1 and on.</param>
@@ -19,13 +19,15 @@ public sealed record PlateLayout(
     /// <summary>What was decided without being asked, for people.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
-    /// <summary>The SHA-256, in lower-case hex, of the places of the fields and the relative names and sizes of their files;
-    /// the order of the fields does not matter. Two plates with the same have, as far as sizes tell, the same content.</summary>
+    /// <summary>The SHA-256, in lower-case hex, of the places of the fields and the relative names and sizes of their files, of blobs
+    /// also their versions; the order of the fields does not matter. Two plates with the same have, as far as these tell, the same
+    /// content.</summary>
     /// <param name="cancellationToken">Stops between files.</param>
     /// <exception cref="ImageException">A file is no longer there.</exception>
     public string ContentHash(CancellationToken cancellationToken = default)
     {
         string root = Directory.Exists(Source) ? Source : Path.GetDirectoryName(Source)!;
+        string folder = Path.GetExtension(Source).ToUpperInvariant() is ".CSV" or ".JSON" ? BlobAddress.Parent(Source) : Source;
         var lines = new List<string>();
         foreach (var field in Fields)
         {
@@ -33,6 +35,12 @@ public sealed record PlateLayout(
             for (int i = 0; i < field.Files.Count; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                if (BlobAddress.IsBlob(field.Files[i]))
+                {
+                    lines.Add($"{field.Path}\t{i}\t{BlobAddress.Show(field.Files[i])[folder.Length..]}\t{field.Versions.ElementAtOrDefault(i)}\n");
+                    continue;
+                }
+
                 var (path, channel) = ImagePath.Split(field.Files[i]);
                 string name = Path.GetRelativePath(root, path).Replace('\\', '/');
                 try
@@ -73,10 +81,14 @@ public sealed record PlateLayout(
 /// <param name="Row">The row's name, A to ZZ.</param>
 /// <param name="Column">The column's number, from 1.</param>
 /// <param name="Field">The field's place among those of the well, from 0.</param>
-/// <param name="Files">The files of the planes in order, in full, as <see cref="ImageReader.OpenStack"/> takes them.</param>
+/// <param name="Files">The files of the planes in order, in full, as <see cref="ImageReader.OpenStackAsync"/> takes them; of blobs with
+/// the signature that the source had.</param>
 /// <param name="Problem">Why the field cannot be stained; null where nothing is known against it.</param>
 public sealed record PlateField(string Row, int Column, int Field, IReadOnlyList<string> Files, string? Problem = null)
 {
+    /// <summary>The versions and sizes of the files when they were found, where they are blobs; else empty.</summary>
+    public IReadOnlyList<string> Versions { get; init; } = [];
+
     /// <summary>The well, as "B07".</summary>
     public string Well => string.Create(CultureInfo.InvariantCulture, $"{Row}{Column:00}");
 

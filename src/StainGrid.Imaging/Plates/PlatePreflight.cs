@@ -13,22 +13,22 @@ public sealed record PlatePreflight(
     private const double OutOfFocus = 0.25;
 
     /// <summary>Opens every field and reads the middle 256 x 256 pixels of up to 32 of its planes, on every processor; at most
-    /// one plane a processor is held.</summary>
+    /// one plane a processor is held. PNG and TIFF in blobs are downloaded for it.</summary>
     /// <param name="layout">The plate.</param>
+    /// <param name="blobs">Opens the stores.</param>
     /// <param name="progress">Told the share that is done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops between planes.</param>
     public static async Task<PlatePreflight> RunAsync(
-        PlateLayout layout, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        PlateLayout layout, BlobFiles blobs, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(layout);
         var fields = new FieldPreflight[layout.Fields.Count];
         int done = 0;
         var options = new ParallelOptions { CancellationToken = cancellationToken, MaxDegreeOfParallelism = Environment.ProcessorCount };
-        await Parallel.ForAsync(0, fields.Length, options, (i, stop) =>
+        await Parallel.ForAsync(0, fields.Length, options, async (i, stop) =>
         {
-            fields[i] = Look(layout.Fields[i], stop);
+            fields[i] = await LookAsync(layout.Fields[i], blobs, stop);
             progress?.Report((double)Interlocked.Increment(ref done) / fields.Length);
-            return ValueTask.CompletedTask;
         });
         double[] sharpness = [.. fields.Where(field => field.Sharpness > 0).Select(field => field.Sharpness).Order()];
         double median = sharpness.Length == 0 ? 0 : sharpness[sharpness.Length / 2];
@@ -39,14 +39,14 @@ public sealed record PlatePreflight(
             .Select(group => (group.Key, group.Count())).OrderByDescending(shape => shape.Item2).ThenBy(shape => shape.Key, StringComparer.Ordinal)]);
     }
 
-    private static FieldPreflight Look(PlateField field, CancellationToken cancellationToken)
+    private static async Task<FieldPreflight> LookAsync(PlateField field, BlobFiles blobs, CancellationToken cancellationToken)
     {
         var found = new FieldPreflight(field) { Problem = field.Problem };
         if (field.Problem is not null || field.Files.Count == 0)
             return found;
         try
         {
-            using var image = ImageReader.OpenStack(field.Files, ImageLimits.Default with { CacheBytes = 1 });
+            using var image = await ImageReader.OpenStackAsync(field.Files, blobs, limits: ImageLimits.Default with { CacheBytes = 1 }, cancellationToken: cancellationToken);
             var info = image.Info;
             var region = new Region(Math.Max(0, (info.Width - Side) / 2), Math.Max(0, (info.Height - Side) / 2), Math.Min(Side, info.Width), Math.Min(Side, info.Height));
             float[] pixels = new float[region.Area];
@@ -66,7 +66,7 @@ public sealed record PlatePreflight(
 
             return found with { Width = info.Width, Height = info.Height, Planes = info.Planes, PixelType = info.PixelType, EmptyPlanes = empty, Sharpness = sharpness };
         }
-        catch (ImageException exception)
+        catch (Exception exception) when (exception is ImageException or BlobStoreException)
         {
             return found with { Problem = exception.Message };
         }

@@ -8,28 +8,33 @@ internal sealed class ImageFile : IDisposable
 {
     private readonly SafeFileHandle _handle;
 
-    private ImageFile(string path, SafeFileHandle handle, long length)
+    private ImageFile(string path, string localPath, SafeFileHandle handle, long length)
     {
         Path = path;
+        LocalPath = localPath;
         _handle = handle;
         Length = length;
     }
 
+    /// <summary>The image's name for people: the path, or the address of the blob that the file is a copy of.</summary>
     public string Path { get; }
+
+    /// <summary>Where the file is.</summary>
+    public string LocalPath { get; }
 
     public string Name => System.IO.Path.GetFileName(Path);
 
     public long Length { get; }
 
     /// <exception cref="ImageException">The file is missing, empty, a folder, or may not be read.</exception>
-    public static ImageFile Open(string path)
+    public static ImageFile Open(string localPath, string? shown = null)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        string name = System.IO.Path.GetFileName(path);
+        ArgumentException.ThrowIfNullOrEmpty(localPath);
+        string path = shown ?? localPath, name = System.IO.Path.GetFileName(path);
         try
         {
-            var info = new FileInfo(path);
-            if (Directory.Exists(path))
+            var info = new FileInfo(localPath);
+            if (Directory.Exists(localPath))
                 throw new ImageException($"{path} is a folder, not an image. Name the image files in it.");
             if (!info.Exists)
                 throw new ImageException($"{path} does not exist, or its folder may not be read. Check the path.");
@@ -38,8 +43,8 @@ internal sealed class ImageFile : IDisposable
             long length = info.ResolveLinkTarget(returnFinalTarget: true) is FileInfo target ? target.Length : info.Length;
             if (length == 0)
                 throw new ImageException($"{name} is empty (0 bytes). Copy it again.");
-            var handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, FileOptions.RandomAccess);
-            return new ImageFile(path, handle, RandomAccess.GetLength(handle));
+            var handle = File.OpenHandle(localPath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, FileOptions.RandomAccess);
+            return new ImageFile(path, localPath, handle, RandomAccess.GetLength(handle));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {

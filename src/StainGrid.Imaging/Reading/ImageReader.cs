@@ -13,11 +13,7 @@ public static class ImageReader
     /// "#channel=NUMBER" or "#channel=NAME".</param>
     /// <param name="limits">What the file may ask of memory; <see cref="ImageLimits.Default"/> where null.</param>
     /// <exception cref="ImageException">The file is missing, damaged, too large, or not a grey image that is read here.</exception>
-    public static IPlaneImage Open(string path, ImageLimits? limits = null)
-    {
-        limits ??= ImageLimits.Default;
-        return Open(path, limits, new DecodedCache(limits.CacheBytes));
-    }
+    public static IPlaneImage Open(string path, ImageLimits? limits = null) => OpenStack([path], limits);
 
     /// <summary>Opens files of one plane each as one z-stack.</summary>
     /// <param name="paths">The planes' files in the order of the planes; one file that holds a whole stack is taken as it
@@ -28,19 +24,61 @@ public static class ImageReader
     public static IPlaneImage OpenStack(IReadOnlyList<string> paths, ImageLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(paths);
-        ArgumentOutOfRangeException.ThrowIfZero(paths.Count);
-        if (paths.Count == 1)
-            return Open(paths[0], limits);
+        return OpenAsync([.. paths.Select(ImageSource.OfPath)], limits, default).GetAwaiter().GetResult();   // complete: files and folders are read at once
+    }
+
+    /// <summary>Opens images that may be blobs: PNG and TIFF as local copies, OME-Zarr chunk by chunk from its store.</summary>
+    /// <param name="addresses">As the paths of <see cref="OpenStack"/>, or addresses as <see cref="BlobAddress"/> says.</param>
+    /// <param name="blobs">Keeps the copies.</param>
+    /// <param name="versions">The versions that the blobs must have, as <see cref="SourceImage.Versions"/> said; null for those that
+    /// they have now.</param>
+    /// <param name="limits">What the files together may ask of memory.</param>
+    /// <param name="cancellationToken">Stops the download.</param>
+    /// <exception cref="ImageException">A file is refused.</exception>
+    /// <exception cref="BlobStoreException">A blob does not exist, is another version, or is too large; or its store fails.</exception>
+    public static async Task<SourceImage> OpenStackAsync(IReadOnlyList<string> addresses, BlobFiles blobs,
+        IReadOnlyList<string>? versions = null, ImageLimits? limits = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(addresses);
+        ArgumentNullException.ThrowIfNull(blobs);
+        var sources = new ImageSource[addresses.Count];
+        for (int i = 0; i < sources.Length; i++)
+            sources[i] = await ImageSource.FindAsync(addresses[i], blobs, cancellationToken);
+        int[] files = [.. Enumerable.Range(0, sources.Length).Where(i => sources[i].Folder is null)];
+        var lease = await blobs.OpenAsync([.. files.Select(i => addresses[i])], versions is null ? null : [.. files.Select(i => versions[i])], cancellationToken);
+        try
+        {
+            string[] found = [.. sources.Select(_ => "")];
+            for (int i = 0; i < files.Length; i++)
+            {
+                sources[files[i]] = sources[files[i]] with { File = lease.Paths[i] };
+                found[files[i]] = lease.Versions[i];
+            }
+
+            return new SourceImage(await OpenAsync(sources, limits, cancellationToken), sources, found, lease);
+        }
+        catch
+        {
+            lease.Dispose();
+            throw;
+        }
+    }
+
+    private static async Task<IPlaneImage> OpenAsync(ImageSource[] sources, ImageLimits? limits, CancellationToken cancellationToken)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(sources.Length);
 
         // The planes share the memory that one image may keep.
         limits ??= ImageLimits.Default;
         var cache = new DecodedCache(limits.CacheBytes);
-        var planes = new List<IPlaneImage>(paths.Count);
+        if (sources.Length == 1)
+            return await OpenAsync(sources[0], limits, cache, cancellationToken);
+        var planes = new List<IPlaneImage>(sources.Length);
         try
         {
-            foreach (string path in paths)
+            foreach (var source in sources)
             {
-                var plane = Open(path, limits, cache);
+                var plane = await OpenAsync(source, limits, cache, cancellationToken);
                 planes.Add(plane);
                 if (FileStack.Misfit(planes[0].Info, plane.Info) is { } misfit)
                     throw new ImageException($"{plane.Info.Name} {misfit}. All files of a z-stack must be alike, one plane each.");
@@ -55,12 +93,12 @@ public static class ImageReader
         }
     }
 
-    private static PlaneImage Open(string path, ImageLimits limits, DecodedCache cache)
+    private static async Task<PlaneImage> OpenAsync(ImageSource source, ImageLimits limits, DecodedCache cache, CancellationToken cancellationToken) =>
+        source.Folder is { } folder ? await ZarrImage.OpenAsync(folder, source.Channel, limits, cache, cancellationToken) : OpenFile(source, limits, cache);
+
+    private static PlaneImage OpenFile(ImageSource source, ImageLimits limits, DecodedCache cache)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        if (Directory.Exists(ImagePath.Split(path).Path))
-            return ZarrImage.Open(path, limits, cache);
-        var file = ImageFile.Open(path);
+        var file = ImageFile.Open(source.File, source.Shown);
         try
         {
             Span<byte> start = stackalloc byte[16];

@@ -71,7 +71,7 @@ internal sealed record OmeXml
                             places.Add((page ?? 0, Optional(file, reader, "FirstZ") ?? 0, Optional(file, reader, "PlaneCount") ?? (page is null ? null : 1)));
                         break;
                     case "UUID" when images == 1 && reader.GetAttribute("FileName") is { } other && Path.GetFileName(other) != file.Name
-                        && Path.GetDirectoryName(file.Path) is { } folder && File.Exists(Path.Combine(folder, Path.GetFileName(other))):
+                        && Path.GetDirectoryName(file.LocalPath) is { } folder && File.Exists(Path.Combine(folder, Path.GetFileName(other))):
                         throw file.Unsupported($"says in its OME-XML that planes of it are in {Path.GetFileName(other)}", "Save the stack as one file.");
                     case "BinaryOnly":
                         throw file.Unsupported("keeps its OME-XML in another file (BinaryOnly)", "Save the stack as one file.");

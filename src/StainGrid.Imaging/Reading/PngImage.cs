@@ -101,7 +101,7 @@ internal sealed class PngImage : PlaneImage
     {
         try
         {
-            using var image = Image.Pngload(_file.Path, access: Enums.Access.Sequential, failOn: Enums.FailOn.Error);
+            using var image = Image.Pngload(_file.LocalPath, access: Enums.Access.Sequential, failOn: Enums.FailOn.Error);
             var format = Info.PixelType == PixelType.UInt8 ? Enums.BandFormat.Uchar : Enums.BandFormat.Ushort;
             if ((image.Width, image.Height, image.Bands, image.Format) != (Info.Width, Info.Height, 1, format))
                 throw new ImageException($"{_file.Name} changed while it was open. Wait until it is written and run again.");

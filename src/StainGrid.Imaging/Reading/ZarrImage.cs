@@ -1,4 +1,5 @@
 using System.IO.Compression;
+using System.Runtime.CompilerServices;
 using System.Text.Json.Nodes;
 using StainGrid.Imaging.Zarr;
 using StainGrid.Tiling;
@@ -11,7 +12,8 @@ internal sealed class ZarrImage : PlaneImage
 {
     private const long MaxMetadataBytes = 16L << 20;
 
-    private readonly string _folder, _separator;
+    private readonly SourceFolder _level;
+    private readonly string _separator;
     private readonly string _axes;
     private readonly long[] _shape, _chunks;
     private readonly JsonObject? _compressor;
@@ -19,10 +21,10 @@ internal sealed class ZarrImage : PlaneImage
     private readonly int _channel;
     private readonly DecodedCache _cache;
 
-    private ZarrImage(ImageInfo info, string folder, string axes, long[] shape, long[] chunks, JsonObject array, int channel, DecodedCache cache)
+    private ZarrImage(ImageInfo info, SourceFolder level, string axes, long[] shape, long[] chunks, JsonObject array, int channel, DecodedCache cache)
         : base(info)
     {
-        _folder = folder;
+        _level = level;
         _axes = axes;
         _shape = shape;
         _chunks = chunks;
@@ -35,18 +37,25 @@ internal sealed class ZarrImage : PlaneImage
 
     public int Channels => _axes.Contains('c') ? (int)_shape[_axes.IndexOf('c')] : 1;
 
-    /// <summary>The files that the pixels of level 0 stand in, and its description.</summary>
-    public static IEnumerable<FileInfo> Files(string folder) => ImagePath.FilesBelow(Level0(folder).Folder);
-
-    public static ZarrImage Open(string path, ImageLimits limits, DecodedCache cache)
+    /// <summary>The files that the pixels of level 0 stand in, and its description, by their paths below the image.</summary>
+    public static async IAsyncEnumerable<SourceFile> FilesAsync(SourceFolder folder, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var (folder, wanted) = ImagePath.Split(path);
-        string name = Path.GetFileName(folder);
+        await foreach (var file in folder.FilesAsync((await Level0Async(folder, cancellationToken)).Path, cancellationToken))
+            yield return file;
+    }
+
+    /// <summary>Opens a channel (by its number or name; the first where null) of the image in a folder. Completes at once where the
+    /// folder is of the file system.</summary>
+    public static async Task<ZarrImage> OpenAsync(
+        SourceFolder folder, string? wanted, ImageLimits limits, DecodedCache cache, CancellationToken cancellationToken = default)
+    {
+        string name = Path.GetFileName(folder.Name);
         try
         {
-            var (level, multiscale, attributes) = Level0(folder);
-            string file = ImagePath.Below(level, ".zarray") is { } found && File.Exists(found) ? found : throw Refused("lacks the .zarray of level 0");
-            var array = PlateDiscovery.Json(file, MaxMetadataBytes) as JsonObject ?? throw Refused("has a .zarray that is no object");
+            var (path, multiscale, attributes) = await Level0Async(folder, cancellationToken);
+            var level = folder.Within(path)!;
+            var (found, node) = await level.JsonAsync(".zarray", MaxMetadataBytes, cancellationToken);
+            var array = node as JsonObject ?? throw Refused(found ? "has a .zarray that is no object" : "lacks the .zarray of level 0");
             string axes = string.Concat((multiscale["axes"] as JsonArray ?? []).Select(axis => (string?)axis?["name"]));
             long[] shape = Numbers("shape"), chunks = Numbers("chunks");
             if (!axes.EndsWith("yx", StringComparison.Ordinal) || axes.Length != shape.Length || axes.Length != chunks.Length || !Subsequence(axes, "tczyx"))
@@ -89,7 +98,7 @@ internal sealed class ZarrImage : PlaneImage
                 channel = number;
             if (channel < 0 || channel >= channels)
                 throw Refused($"has no channel {wanted}; it has {channels}: {string.Join(", ", labels)}");
-            var info = new ImageInfo(path, "OME-Zarr", (int)shape[^1], (int)shape[^2], (int)planes, type)
+            var info = new ImageInfo(ImagePath.Join(folder.Name, wanted), "OME-Zarr", (int)shape[^1], (int)shape[^2], (int)planes, type)
             {
                 ChannelName = channel < labels.Length ? labels[channel] : null,
                 PhysicalSizeX = Micrometres(axes.Length - 1),
@@ -105,10 +114,10 @@ internal sealed class ZarrImage : PlaneImage
         }
         catch (Exception exception) when (exception is InvalidOperationException or FormatException or ArgumentException or NullReferenceException)
         {
-            throw new ImageException($"{folder} has metadata that are not OME-Zarr 0.4: {exception.Message} Export it again.", exception);
+            throw new ImageException($"{folder.Name} has metadata that are not OME-Zarr 0.4: {exception.Message} Export it again.", exception);
         }
 
-        ImageException Refused(string what) => new($"{folder} {what}. Export it as OME-Zarr 0.4.");
+        ImageException Refused(string what) => new($"{folder.Name} {what}. Export it as OME-Zarr 0.4.");
     }
 
     protected override void ReadInside(int plane, Region region, Span<float> destination)
@@ -146,18 +155,16 @@ internal sealed class ZarrImage : PlaneImage
 
     private byte[] Chunk(string key)
     {
-        string name = $"{Info.Path}: the chunk {Path.GetFileName(_folder)}/{key}";
-        string? path = ImagePath.Below(_folder, key);
-        if (path is null || !File.Exists(path))
-            throw new ImageException($"{name} is missing. Copy the image again.");
+        string name = $"{Info.Path}: the chunk {Path.GetFileName(_level.Name)}/{key}";
         byte[] samples;
         try
         {
             long size = _chunks.Aggregate((long)Info.PixelType.Bytes(), (product, extent) => product * extent);
-            if (new FileInfo(path).Length > 2 * size + 4096)
-                throw new InvalidDataException("it is far larger than its pixels");
+
+            // Pixels are asked for on threads that may wait: of the pool or a test, never a grain's.
+            byte[] data = _level.ReadAsync(key, 2 * size + 4096).AsTask().GetAwaiter().GetResult()
+                ?? throw new ImageException($"{name} is missing. Copy the image again.");
             samples = new byte[size];
-            byte[] data = File.ReadAllBytes(path);
             switch ((string?)_compressor?["id"])
             {
                 case null:
@@ -184,7 +191,7 @@ internal sealed class ZarrImage : PlaneImage
                     break;
             }
         }
-        catch (Exception exception) when (exception is IOException or InvalidDataException or UnauthorizedAccessException or ZstdException or ArgumentException)
+        catch (Exception exception) when (exception is (IOException and not BlobStoreException) or InvalidDataException or UnauthorizedAccessException or ZstdException or ArgumentException)
         {
             throw new ImageException($"{name} is damaged: {exception.Message.TrimEnd('.')}. Copy the image again.", exception);
         }
@@ -204,16 +211,17 @@ internal sealed class ZarrImage : PlaneImage
         }
     }
 
-    private static (string Folder, JsonObject Multiscale, JsonObject Attributes) Level0(string folder)
+    private static async Task<(string Path, JsonObject Multiscale, JsonObject Attributes)> Level0Async(SourceFolder folder, CancellationToken cancellationToken)
     {
-        string file = Path.Combine(folder, ".zattrs");
-        if (ImagePath.Below(folder, ".zattrs") is null || !File.Exists(file))
-            throw new ImageException($"{folder} is a folder, not an image: it has no .zattrs of an OME-Zarr 0.4 image. Name the image files in it.");
-        if (PlateDiscovery.Json(file, MaxMetadataBytes) is not JsonObject attributes || attributes["multiscales"] is not (JsonArray and [JsonObject multiscale, ..]))
-            throw new ImageException($"{folder} is not an OME-Zarr 0.4 image: its .zattrs has no multiscales. Check the path.");
+        var (found, node) = await folder.JsonAsync(".zattrs", MaxMetadataBytes, cancellationToken);
+        if (!found)
+            throw new ImageException($"{folder.Name} is a folder, not an image: it has no .zattrs of an OME-Zarr 0.4 image. Name the image files in it.");
+        if (node is not JsonObject attributes || attributes["multiscales"] is not (JsonArray and [JsonObject multiscale, ..]))
+            throw new ImageException($"{folder.Name} is not an OME-Zarr 0.4 image: its .zattrs has no multiscales. Check the path.");
         string path = multiscale["datasets"] is JsonArray and [JsonObject dataset, ..] ? dataset["path"]?.ToString() ?? "" : "";
-        return (ImagePath.Below(folder, path) ?? throw new ImageException($"{folder} has level 0 at \"{path}\", which is not below it. Export it again."),
-            multiscale, attributes);
+        return folder.Below(path) is not null
+            ? (path, multiscale, attributes)
+            : throw new ImageException($"{folder.Name} has level 0 at \"{path}\", which is not below it. Export it again.");
     }
 
     private static bool Subsequence(string part, string whole)

@@ -12,6 +12,9 @@ public sealed class AzureBlobStore : IBlobStore
     /// <summary>The metadata of conditional writes: a number of its own for each, by which a writer knows its own blob.</summary>
     private const string WriteId = "staingridwrite";
 
+    /// <summary>The metadata of folders, which show as empty blobs in accounts with a hierarchical namespace.</summary>
+    private const string FolderMark = "hdi_isfolder";
+
     private readonly BlobContainerClient _container;
     private readonly string _prefix;
 
@@ -118,8 +121,65 @@ public sealed class AzureBlobStore : IBlobStore
     /// <inheritdoc/>
     public async IAsyncEnumerable<string> ListAsync(string prefix = "", [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
+        await foreach (var blob in ListBlobsAsync(prefix, cancellationToken))
+            yield return blob.Key;
+    }
+
+    /// <summary>Size and version of a blob, or null where there is none.</summary>
+    /// <param name="key">The blob's key.</param>
+    /// <param name="cancellationToken">Stops the asking.</param>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public async Task<BlobInfo?> FindAsync(string key, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            var properties = (await Reader(key).GetPropertiesAsync(cancellationToken: cancellationToken)).Value;
+
+            return properties.Metadata.ContainsKey(FolderMark) ? null : new BlobInfo(key, properties.ContentLength, properties.ETag.ToString());
+        }
+        catch (RequestFailedException exception) when (exception.Status == 404 && exception.ErrorCode != BlobErrorCode.ContainerNotFound)
+        {
+            return null;
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("find", key, exception);
+        }
+    }
+
+    /// <summary>Copies a blob to a stream without taking it into memory.</summary>
+    /// <param name="blob">The blob as it was found.</param>
+    /// <param name="destination">Where its bytes go.</param>
+    /// <param name="cancellationToken">Stops the copying.</param>
+    /// <returns>False where the blob is no longer that version, or no longer there; the stream may then hold a part.</returns>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public async Task<bool> DownloadAsync(BlobInfo blob, Stream destination, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(blob);
+        try
+        {
+            var options = new BlobDownloadToOptions { Conditions = new BlobRequestConditions { IfMatch = new ETag(blob.ETag) } };
+            await Reader(blob.Key).DownloadToAsync(destination, options, cancellationToken);
+            return true;
+        }
+        catch (RequestFailedException exception) when (exception.Status == 412 || exception.ErrorCode == BlobErrorCode.BlobNotFound)
+        {
+            return false;
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("read", blob.Key, exception);
+        }
+    }
+
+    /// <summary>The blobs whose keys start with a prefix, with sizes and versions, in ordinal order of their keys.</summary>
+    /// <param name="prefix">Any start of a key; empty for all.</param>
+    /// <param name="cancellationToken">Stops the listing.</param>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public async IAsyncEnumerable<BlobInfo> ListBlobsAsync(string prefix = "", [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
         ArgumentNullException.ThrowIfNull(prefix);
-        await using var blobs = _container.GetBlobsAsync(BlobTraits.None, BlobStates.None, _prefix + prefix, cancellationToken)
+        await using var blobs = _container.GetBlobsAsync(BlobTraits.Metadata, BlobStates.None, _prefix + prefix, cancellationToken)
             .GetAsyncEnumerator(cancellationToken);
         while (true)
         {
@@ -133,7 +193,9 @@ public sealed class AzureBlobStore : IBlobStore
                 throw Failed("list", prefix, exception);
             }
 
-            yield return blobs.Current.Name[_prefix.Length..];
+            var blob = blobs.Current;
+            if (blob.Metadata?.ContainsKey(FolderMark) != true)
+                yield return new BlobInfo(blob.Name[_prefix.Length..], blob.Properties.ContentLength ?? 0, blob.Properties.ETag?.ToString() ?? "");
         }
     }
 
@@ -186,6 +248,11 @@ public sealed class AzureBlobStore : IBlobStore
         return _container.GetBlobClient(_prefix + key);
     }
 
+    /// <summary>A blob to read that others wrote: its name may be what is not written here, but cannot lead out of the prefix.</summary>
+    private BlobClient Reader(string key) => !key.Split('/').Any(part => part is "" or "." or "..")
+        ? _container.GetBlobClient(_prefix + key)
+        : throw new BlobStoreException($"{Name}: \"{key}\" is no name of a blob. Check the address.");
+
     private BlobStoreException Failed(string verb, string key, Exception exception)
     {
         // The library's messages have a page of headers: the first line says it.
@@ -195,3 +262,9 @@ public sealed class AzureBlobStore : IBlobStore
         return new BlobStoreException($"{Name}: cannot {verb} {key}: {reason}. Check the container, the rights and the network.", exception);
     }
 }
+
+/// <summary>What is known of a blob without its bytes.</summary>
+/// <param name="Key">Its key in the store.</param>
+/// <param name="Length">Bytes.</param>
+/// <param name="ETag">Its version.</param>
+public sealed record BlobInfo(string Key, long Length, string ETag);

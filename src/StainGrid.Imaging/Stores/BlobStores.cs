@@ -19,7 +19,7 @@ public static class BlobStores
     public static IBlobStore Open(string uri)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(uri);
-        if (!IsUri(uri))
+        if (!BlobAddress.IsBlob(uri))
             return new FolderBlobStore(uri);
         if (!Uri.TryCreate(uri, UriKind.Absolute, out var address))
             throw new BlobStoreException($"The {uri.Split("://")[0]} address of the store is not a URI. Give a folder, azure://CONTAINER/PREFIX or https://..");
@@ -49,36 +49,6 @@ public static class BlobStores
             default:
                 throw new BlobStoreException($"Stores of kind {address.Scheme}:// are not known. Give a folder, azure://CONTAINER/PREFIX or https://..");
         }
-    }
-
-    /// <summary>Whether a store's address is a URI; else it is a folder's path.</summary>
-    public static bool IsUri(string store)
-    {
-        ArgumentNullException.ThrowIfNull(store);
-        return store.Contains("://", StringComparison.Ordinal);
-    }
-
-    /// <summary>A store's address, a folder's as its full path.</summary>
-    public static string FullAddress(string store) => IsUri(store) ? store : Path.GetFullPath(store);
-
-    /// <summary>A store's address without the signature that a URL may have in its query: for many eyes.</summary>
-    public static string WithoutSecrets(string store) => IsUri(store) ? store.Split('?')[0] : store;
-
-    /// <summary>The last part of a store's address, without its query: "plate.zarr" of "azure://c/plate.zarr". A folder's path
-    /// must be full.</summary>
-    public static string NameOf(string store) =>
-        Path.GetFileName(new Uri(IsUri(store) ? store : "file://" + store).AbsolutePath.TrimEnd('/'));
-
-    /// <summary>The address of the part of a store whose keys start with a prefix and '/'.</summary>
-    /// <param name="store">The store's address; what its query has stays behind the path.</param>
-    /// <param name="prefix">A key's first parts.</param>
-    public static string AddressWithin(string store, string prefix)
-    {
-        if (!IsUri(store) || !store.Contains('?', StringComparison.Ordinal))
-            return $"{store.TrimEnd('/')}/{prefix}";
-        var uri = new UriBuilder(store);
-        uri.Path = $"{uri.Path.TrimEnd('/')}/{prefix}";
-        return uri.Uri.AbsoluteUri;
     }
 
     /// <summary>The bytes of a blob, or null where there is none.</summary>

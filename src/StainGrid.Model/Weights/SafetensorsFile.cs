@@ -52,23 +52,25 @@ public sealed class SafetensorsFile : IDisposable
 
     /// <summary>Reads and checks a whole file.</summary>
     /// <param name="path">The file.</param>
+    /// <param name="name">What errors call the file; its path if null.</param>
     /// <exception cref="ModelFileException">The file cannot be read, is cut off, or its header is not one that the bytes
     /// bear out.</exception>
-    public static SafetensorsFile Read(string path)
+    public static SafetensorsFile Read(string path, string? name = null)
     {
         ArgumentNullException.ThrowIfNull(path);
+        name ??= path;
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1 << 16);
-            return Read(path, stream);
+            return Read(name, stream);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new ModelFileException(path, "there is no such file. Check the path.", e);
+            throw new ModelFileException(name, "there is no such file. Check the path.", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new ModelFileException(path, $"the file cannot be read ({e.Message}) Check that it is a file and its permissions.", e);
+            throw new ModelFileException(name, $"the file cannot be read ({e.Message}) Check that it is a file and its permissions.", e);
         }
     }
 

@@ -47,11 +47,13 @@ public sealed class StainModel : IDisposable
     /// <summary>Reads a model file.</summary>
     /// <param name="path">A safetensors file.</param>
     /// <param name="device">Where to put the weights; the CPU if null.</param>
+    /// <param name="name">What errors call the file; its path if null.</param>
     /// <exception cref="ModelFileException">The file is damaged, is not a StainGrid model, or its tensors are not those of the
     /// network that its metadata describes.</exception>
-    public static StainModel Load(string path, Device? device = null)
+    public static StainModel Load(string path, Device? device = null, string? name = null)
     {
-        using var file = SafetensorsFile.Read(path);
+        using var file = SafetensorsFile.Read(path, name);
+        path = name ?? path;
         var metadata = ModelMetadata.FromStrings(path, file.Metadata);
 
         // Before a network is built: its size comes from the metadata, so let the file's own size vouch for it. Half is
@@ -76,15 +78,6 @@ public sealed class StainModel : IDisposable
             network.Dispose();
             throw;
         }
-    }
-
-    /// <summary>What a model file says of itself, and its hash. No network is built, and the tensors' names and values are not checked.</summary>
-    /// <param name="path">A safetensors file.</param>
-    /// <exception cref="ModelFileException">The file is damaged or is not a StainGrid model.</exception>
-    public static (ModelMetadata Metadata, string Sha256) Inspect(string path)
-    {
-        using var file = SafetensorsFile.Read(path);
-        return (ModelMetadata.FromStrings(path, file.Metadata), file.Sha256);
     }
 
     /// <summary>Writes the model file, whole or not at all.</summary>

@@ -8,6 +8,8 @@ public sealed class PlateTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
+    private static BlobFiles Blobs { get; } = new();
+
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     public void Dispose() => _folder.Dispose();
@@ -21,14 +23,14 @@ public sealed class PlateTests : IDisposable
     [InlineData("imagexpress", "Exp1_B07_s2_z{0}_w1.TIF", 1)]
     [InlineData("cv8000", "Plate_B07_T0001F002L01A01Z0{0}C01.tif", 1)]
     [InlineData(@"(?<row>[A-P])-(?<column>\d+)-(?<field>\d)-(?<plane>\d)", "B-7-0-{0}.png", 0)]
-    public void A_naming_tells_well_and_planes(string pattern, string name, int first)
+    public async Task A_naming_tells_well_and_planes(string pattern, string name, int first)
     {
         for (int plane = first; plane < first + 3; plane++)
             Touch(string.Format(System.Globalization.CultureInfo.InvariantCulture, name, plane));
         bool preset = !pattern.StartsWith('(');
         foreach (string? asked in preset ? new string?[] { pattern, null } : [pattern])
         {
-            var layout = PlateDiscovery.Discover(_folder.Path, asked, Stop);
+            var layout = await PlateDiscovery.DiscoverAsync(_folder.Path, asked, Blobs, Stop);
             var field = Assert.Single(layout.Fields);
             Assert.Null(field.Problem);
             Assert.Equal(("B07", "B/7/0", 3), (field.Well, field.Path, field.Files.Count));
@@ -38,9 +40,9 @@ public sealed class PlateTests : IDisposable
     }
 
     [Fact]
-    public void The_real_names_of_In_Silico_Labeling_are_one_field_of_13_planes()
+    public async Task The_real_names_of_In_Silico_Labeling_are_one_field_of_13_planes()
     {
-        var layout = PlateDiscovery.Discover(SharedData.File("isl-condition-b"), null, Stop);
+        var layout = await PlateDiscovery.DiscoverAsync(SharedData.File("isl-condition-b"), null, Blobs, Stop);
         var field = Assert.Single(layout.Fields);
         Assert.Equal(("A04", 13, null), (field.Well, field.Files.Count, field.Problem));
         Assert.Equal(0, layout.Unmatched.Count);
@@ -49,7 +51,7 @@ public sealed class PlateTests : IDisposable
     }
 
     [Fact]
-    public void Problems_stay_with_their_field_and_are_named()
+    public async Task Problems_stay_with_their_field_and_are_named()
     {
         foreach (string well in (string[])["r01c01", "r01c02", "r32c48"])
         {
@@ -65,7 +67,7 @@ public sealed class PlateTests : IDisposable
         Touch("r02c03f01p01-ch1sk1.tiff");
         Touch("r01c01f01p01-ch2sk1.tiff");
         Touch("strange.tif");
-        var layout = PlateDiscovery.Discover(_folder.Path, null, Stop);
+        var layout = await PlateDiscovery.DiscoverAsync(_folder.Path, null, Blobs, Stop);
         Assert.Equal(["A01", "A02", "B01", "B02", "B03", "AF48"], layout.Fields.Select(field => field.Well));
         string?[] problems = [.. layout.Fields.Select(field => field.Problem)];
         Assert.Equal([null, null, "plane 2 is missing", "plane 3 is missing (2 of 3 planes)"], problems[..4]);
@@ -73,7 +75,7 @@ public sealed class PlateTests : IDisposable
         Assert.Equal((32, 48, "AF"), (layout.Rows.Count, layout.Columns.Count, layout.Rows[^1]));
         Assert.Equal(["strange.tif"], layout.Unmatched.Examples);
         Assert.Contains(layout.Notes, note => note.Contains("Channel 1 of 1, 2", StringComparison.Ordinal));
-        Assert.Single(PlateDiscovery.Discover(_folder.Path, "phenix#channel=2", Stop).Fields);
+        Assert.Single((await PlateDiscovery.DiscoverAsync(_folder.Path, "phenix#channel=2", Blobs, Stop)).Fields);
 
         string hash = layout.ContentHash(Stop);
         Assert.Equal(hash, (layout with { Fields = [.. layout.Fields.Reverse()] }).ContentHash(Stop));
@@ -87,17 +89,17 @@ public sealed class PlateTests : IDisposable
     [InlineData(@"(?<well>(a+)+)$", "takes more than")]
     [InlineData("cv8000", "none matches")]
     [InlineData(null, "none matches")]
-    public void A_folder_that_cannot_be_read_as_a_plate_is_refused(string? pattern, string why)
+    public async Task A_folder_that_cannot_be_read_as_a_plate_is_refused(string? pattern, string why)
     {
         Touch(new string('a', 60) + "!.tif");
-        Refused(_folder.Path, pattern, why);
+        await RefusedAsync(_folder.Path, pattern, why);
     }
 
     [Fact]
-    public void A_source_without_images_is_refused()
+    public async Task A_source_without_images_is_refused()
     {
-        Refused(_folder.Path, null, "no image");
-        Refused(_folder.File("absent"), null, "does not exist");
+        await RefusedAsync(_folder.Path, null, "no image");
+        await RefusedAsync(_folder.File("absent"), null, "does not exist");
     }
 
     [Theory]
@@ -112,27 +114,32 @@ public sealed class PlateTests : IDisposable
     [InlineData("m.json", "[3]", "no object")]
     [InlineData("m.json", "[", "not readable as JSON")]
     [InlineData("m.json", "[{\"well\":\"B07\",\"file\":\"a/../../x\"}]", "points out")]
-    public void A_bad_manifest_is_refused(string name, string text, string why)
+    public async Task A_bad_manifest_is_refused(string name, string text, string why)
     {
         Directory.CreateSymbolicLink(_folder.File("link"), "/etc");
         File.WriteAllText(_folder.File(name), text);
-        Refused(_folder.File(name), null, why);
+        await RefusedAsync(_folder.File(name), null, why);
     }
 
     [Theory]
     [InlineData("m.csv", "Well,field,plane,file\nB07,3,0,a.png\nB07,3,1,b.png\nB07,9,0,a.png\nB07,9,0,b.png\nC1,,,absent.png\n")]
     [InlineData("m.json", "[{\"well\":\"B07\",\"field\":3,\"plane\":0,\"file\":\"a.png\"},{\"well\":\"B07\",\"field\":\"3\",\"plane\":1,\"file\":\"b.png\"},"
         + "{\"well\":\"B07\",\"field\":9,\"plane\":0,\"file\":\"a.png\"},{\"well\":\"B07\",\"field\":9,\"plane\":0,\"file\":\"b.png\"},{\"well\":\"C1\",\"file\":\"absent.png\"}]")]
-    public void A_manifest_lists_fields(string name, string text)
+    public async Task A_manifest_lists_fields(string name, string text)
     {
         Touch("a.png");
         Touch("b.png");
         File.WriteAllText(_folder.File(name), text);
-        var fields = PlateDiscovery.Discover(_folder.File(name), null, Stop).Fields;
+        var fields = (await PlateDiscovery.DiscoverAsync(_folder.File(name), null, Blobs, Stop)).Fields;
         Assert.Equal(["B/7/0", "B/7/1", "C/1/0"], fields.Select(field => field.Path));
         Assert.Null(fields[0].Problem);
         Assert.Contains("twice", fields[1].Problem, StringComparison.Ordinal);
         Assert.Contains("does not exist", fields[2].Problem, StringComparison.Ordinal);
+
+        // The manifest itself may be a link.
+        string link = _folder.File("link" + Path.GetExtension(name));
+        File.CreateSymbolicLink(link, _folder.File(name));
+        Assert.Equal(3, (await PlateDiscovery.DiscoverAsync(link, null, Blobs, Stop)).Fields.Count);
     }
 
     [Fact]
@@ -147,7 +154,7 @@ public sealed class PlateTests : IDisposable
         {
             await WriteImageAsync(fields[i].Path, (ushort)(1000 * i));
             await writer.WriteAsync([fields[i]], Stop);
-            var layout = PlateDiscovery.Discover(store.Root, null, Stop);
+            var layout = await PlateDiscovery.DiscoverAsync(store.Root, null, Blobs, Stop);
             Assert.Equal(fields[..(i + 1)].Select(field => field.Path), layout.Fields.Select(field => field.Path));
             Assert.All(layout.Fields, field => Assert.Null(field.Problem));
         }
@@ -161,7 +168,7 @@ public sealed class PlateTests : IDisposable
         Assert.Equal("{\"version\":\"0.4\",\"rows\":32,\"columns\":48,\"fieldCount\":2,\"images\":[{\"path\":\"B/7/0\",\"shape\":[1,2,1,40,70],\"first\":[0,1,2]},"
             + "{\"path\":\"B/7/1\",\"shape\":[1,2,1,40,70],\"first\":[1000,1001,1002]},{\"path\":\"AF/48/0\",\"shape\":[1,2,1,40,70],\"first\":[2000,2001,2002]}]}", seen.Trim());
 
-        var read = PlateDiscovery.Discover(store.Root, "#channel=two", Stop).Fields[1];
+        var read = (await PlateDiscovery.DiscoverAsync(store.Root, "#channel=two", Blobs, Stop)).Fields[1];
         using var image = ImageReader.OpenStack(read.Files);
         float[] pixels = new float[6];
         image.Read(0, new Region(31, 31, 3, 2), pixels);
@@ -212,7 +219,7 @@ public sealed class PlateTests : IDisposable
         await WritePlateAsync();
         Directory.CreateSymbolicLink(_folder.File("p.zarr", "C"), _folder.File("p.zarr", "B"));
         File.WriteAllText(_folder.File("p.zarr", ".zattrs"), "{\"plate\":{\"wells\":" + wells + "}}");
-        Refused(_folder.File("p.zarr"), null, why);
+        await RefusedAsync(_folder.File("p.zarr"), null, why);
     }
 
     [Theory]
@@ -224,15 +231,15 @@ public sealed class PlateTests : IDisposable
     {
         await WritePlateAsync();
         File.WriteAllText(_folder.File("p.zarr", ".zattrs"), text);
-        Refused(_folder.File("p.zarr"), null, why);
+        await RefusedAsync(_folder.File("p.zarr"), null, why);
         using (var stream = File.OpenWrite(_folder.File("p.zarr", ".zattrs")))
             stream.SetLength(40L << 20);
         long held = GC.GetAllocatedBytesForCurrentThread();
-        Refused(_folder.File("p.zarr"), null, "larger than 16 MB");
+        await RefusedAsync(_folder.File("p.zarr"), null, "larger than 16 MB");
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - held, 0, 1 << 20);
         File.Delete(_folder.File("p.zarr", ".zattrs"));
         File.CreateSymbolicLink(_folder.File("p.zarr", ".zattrs"), _folder.File("p.zarr", "B", "7", ".zattrs"));
-        Refused(_folder.File("p.zarr"), null, "without a plate");
+        await RefusedAsync(_folder.File("p.zarr"), null, "without a plate");
     }
 
     [Theory]
@@ -257,7 +264,7 @@ public sealed class PlateTests : IDisposable
         else
             using (var stream = File.OpenWrite(Path.Combine(well, ".zattrs")))
                 stream.SetLength(40L << 20);
-        var fields = PlateDiscovery.Discover(_folder.File("p.zarr"), null, Stop).Fields;
+        var fields = (await PlateDiscovery.DiscoverAsync(_folder.File("p.zarr"), null, Blobs, Stop)).Fields;
         Assert.Equal(["B/7/0", "B/8/0"], fields.Select(field => field.Path));
         Assert.Contains(why, fields[0].Problem, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', fields[0].Problem!);
@@ -285,8 +292,8 @@ public sealed class PlateTests : IDisposable
         }
 
         File.WriteAllText(_folder.File("C1.png"), "no image");
-        var layout = PlateDiscovery.Discover(_folder.Path, @"^(?<well>\w+)\.png", Stop);
-        var report = await PlatePreflight.RunAsync(layout, null, Stop);
+        var layout = await PlateDiscovery.DiscoverAsync(_folder.Path, @"^(?<well>\w+)\.png", Blobs, Stop);
+        var report = await PlatePreflight.RunAsync(layout, Blobs, null, Stop);
         Assert.Equal(["B02", "C02", "C03"], report.MissingWells);
         Assert.Equal([0], report.Fields[3].EmptyPlanes);
         Assert.Equal([false, false, false, true, true, false], report.Fields.Select(field => field.OutOfFocus));
@@ -351,9 +358,9 @@ public sealed class PlateTests : IDisposable
         await writer.WriteAsync(fields, Stop);
     }
 
-    private static void Refused(string source, string? pattern, string why)
+    private static async Task RefusedAsync(string source, string? pattern, string why)
     {
-        var exception = Assert.Throws<ImageException>(() => PlateDiscovery.Discover(source, pattern, Stop));
+        var exception = await Assert.ThrowsAsync<ImageException>(() => PlateDiscovery.DiscoverAsync(source, pattern, Blobs, Stop));
         Assert.Contains(why, exception.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', exception.Message);
     }
