@@ -90,7 +90,11 @@ public sealed class StainGridClient(IGrainFactory grains)
 
     /// <summary>Stains a plate's failed and cancelled fields again.</summary>
     /// <returns>How many fields.</returns>
-    public Task<int> RetryPlateAsync(string plateId) => Plate(plateId).RetryAsync();
+    public async Task<int> RetryPlateAsync(string plateId)
+    {
+        int generation = (await GetPlateAsync(plateId)).Generation;
+        return await PersistAsync(() => Plate(plateId).RetryAsync(generation), CancellationToken.None);
+    }
 
     /// <summary>All plates of the cluster, the newest first.</summary>
     public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => PersistAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), CancellationToken.None);

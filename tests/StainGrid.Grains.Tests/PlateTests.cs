@@ -52,6 +52,18 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
     }
 
     [Fact]
+    public async Task A_manifest_s_file_that_is_not_there_fails_its_field_and_the_others_complete()
+    {
+        string source = Plate("C05"), manifest = Path.Combine(source, "plate.csv");
+        await File.WriteAllTextAsync(manifest, "well,field,plane,file\nC05,0,0,C05.png\nC06,0,0,gone.png\n", Stop);
+        var last = await RunAsync(slides.Client, "gone", Request(manifest) with { Pattern = null });
+        Assert.Equal((PlateState.CompleteWithFailures, 1, 1), (last.State, last.FieldsComplete, last.FieldsFailed));
+        var failed = (await slides.Client.GetFieldsAsync("gone")).Single(field => field.State == FieldState.Failed);
+        Assert.StartsWith("C06/field 0: ", failed.Reason);
+        Assert.Contains("gone.png", failed.Reason);
+    }
+
+    [Fact]
     public async Task The_same_submission_is_the_same_plate_and_others_under_its_id_or_output_are_refused()
     {
         string source = Plate("D01");
@@ -93,6 +105,8 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         Assert.Equal(PlateState.Cancelled, last.State);
         Assert.InRange(last.FieldsComplete, 1, 7);
         Assert.Equal(8 - last.FieldsComplete, await slides.Client.RetryPlateAsync("cancelled"));
+        Assert.Equal(8 - last.FieldsComplete, await slides.Grains.GetGrain<IPlateGrain>("cancelled").RetryAsync(last.Generation));   // the answer was lost
+        Assert.Equal(last.Generation + 1, (await slides.Client.GetPlateAsync("cancelled")).Generation);
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "cancelled")).State);
     }
 

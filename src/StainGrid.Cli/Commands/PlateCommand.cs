@@ -302,6 +302,10 @@ internal static class PlateCommand
         {
             return await act();
         }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            return ExitCodes.Interrupted;
+        }
         catch (ArgumentException e)
         {
             Console.Error.WriteLine($"staingrid: {e.Message}");

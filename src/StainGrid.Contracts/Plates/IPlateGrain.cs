@@ -26,9 +26,11 @@ public interface IPlateGrain : IGrainWithStringKey
     Task CancelAsync();
 
     /// <summary>Stains the fields again that failed or were cancelled.</summary>
+    /// <param name="generation"><see cref="PlateStatus.Generation"/> as the caller saw it: asked again since an answer was lost, the plate
+    /// does not retry twice.</param>
     /// <returns>How many fields.</returns>
     [Alias("retry")]
-    Task<int> RetryAsync();
+    Task<int> RetryAsync(int generation);
 
     /// <summary>From the dispatcher: goes on where the plate's grain was lost.</summary>
     [Alias("wake"), AlwaysInterleave, OneWay]

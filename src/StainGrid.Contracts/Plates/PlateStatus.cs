@@ -87,6 +87,9 @@ public sealed record PlateStatus
     /// <summary>When it was submitted.</summary>
     [Id(13)] public DateTimeOffset Submitted { get; init; }
 
+    /// <summary>Raised by each retry that a person asked for.</summary>
+    [Id(14)] public int Generation { get; init; }
+
     /// <summary>Whether nothing more happens by itself.</summary>
     public bool IsFinal => State is PlateState.Complete or PlateState.CompleteWithFailures or PlateState.Failed or PlateState.Cancelled;
 }

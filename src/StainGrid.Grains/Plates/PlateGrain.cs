@@ -43,7 +43,7 @@ public sealed partial class PlateGrain(
     private IReadOnlyList<PlateField> Fields => layout.State.Layout?.Fields ?? [];
 
     // Kept for the activation: it knows what it has listed.
-    private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!);
+    private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!, Record.ContentHash);
 
     private bool IsFinal => Record.State is not (PlateState.New or PlateState.Running);
 
@@ -110,11 +110,11 @@ public sealed partial class PlateGrain(
         Record.ModelSha256 = model;
         Record.ContentHash = hash;
         Record.Submitted = DateTimeOffset.UtcNow;
-        Record.Fields = [.. found.Fields.Select(field => field.Problem is null ? FieldState.Pending : FieldState.Failed)];
+        Record.Fields = new FieldState[found.Fields.Count];
         for (int i = 0; i < found.Fields.Count; i++)
         {
             if (found.Fields[i].Problem is { } problem)
-                Record.Reasons[i] = problem;
+                Fail(i, problem);
         }
 
         await RunAgainAsync();
@@ -142,6 +142,7 @@ public sealed partial class PlateGrain(
             Waiting = waiting,
             Error = Record.Error,
             Submitted = Record.Submitted,
+            Generation = Record.Generation,
         };
     }
 
@@ -182,8 +183,10 @@ public sealed partial class PlateGrain(
     }
 
     /// <inheritdoc/>
-    public async Task<int> RetryAsync()
+    public async Task<int> RetryAsync(int generation)
     {
+        if (Record.Generation > generation)
+            return Record.Retried;
         if (Record.Request is null || !IsFinal)
             return 0;
         int retried = 0;
@@ -201,6 +204,7 @@ public sealed partial class PlateGrain(
         if (retried > 0)
         {
             Record.Generation++;
+            Record.Retried = retried;
             Record.Error = null;
             await RunAgainAsync();
         }

@@ -23,14 +23,18 @@ public sealed class PlateOutput : IDisposable
     private readonly HcsPlateWriter writer;
 
     /// <summary>The output of a plate.</summary>
-    public PlateOutput(string plateId, PlateRequest request, PlateLayout layout)
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="request">What was asked for.</param>
+    /// <param name="layout">Its fields.</param>
+    /// <param name="contentHash">Which images it had when it was submitted (<see cref="PlateLayout.ContentHash"/>).</param>
+    public PlateOutput(string plateId, PlateRequest request, PlateLayout layout, string contentHash)
     {
         ArgumentNullException.ThrowIfNull(request);
         ArgumentNullException.ThrowIfNull(layout);
         this.plateId = plateId;
         this.layout = layout;
         store = BlobStores.Open(request.Output);
-        writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, layout));
+        writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, contentHash));
     }
 
     /// <summary>Makes the output this plate's.</summary>
@@ -135,7 +139,7 @@ public sealed class PlateOutput : IDisposable
         return rows;
     }
 
-    private static JsonObject Provenance(string plateId, PlateRequest request, PlateLayout layout) => new()
+    private static JsonObject Provenance(string plateId, PlateRequest request, string contentHash) => new()
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
@@ -144,6 +148,6 @@ public sealed class PlateOutput : IDisposable
         ["stride"] = request.Settings.Stride,
         ["blend"] = request.Settings.Blend.ToString().ToLowerInvariant(),
         ["source"] = BlobAddress.FileName(request.Source),
-        ["content_sha256"] = layout.ContentHash(),
+        ["content_sha256"] = contentHash,
     };
 }

@@ -36,6 +36,9 @@ public sealed class PlateRecord
     /// <summary>Raised by each retry that a person asked for.</summary>
     public int Generation { get; set; }
 
+    /// <summary>Fields that the last of them took up again.</summary>
+    public int Retried { get; set; }
+
     /// <summary>Blocks computed again.</summary>
     public int BlocksRetried { get; set; }
 

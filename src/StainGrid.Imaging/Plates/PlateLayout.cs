@@ -23,7 +23,6 @@ public sealed record PlateLayout(
     /// also their versions; the order of the fields does not matter. Two plates with the same have, as far as these tell, the same
     /// content.</summary>
     /// <param name="cancellationToken">Stops between files.</param>
-    /// <exception cref="ImageException">A file is no longer there.</exception>
     public string ContentHash(CancellationToken cancellationToken = default)
     {
         string root = Directory.Exists(Source) ? Source : Path.GetDirectoryName(Source)!;
@@ -53,7 +52,7 @@ public sealed record PlateLayout(
                 }
                 catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
                 {
-                    throw new ImageException($"{field.Well}/field {field.Field}: {path} cannot be read: {exception.Message} Check the source.", exception);
+                    lines.Add($"{field.Path}\t{i}\t{name}\t{channel}\tabsent\n");   // its field will fail, and the others go on
                 }
             }
         }
