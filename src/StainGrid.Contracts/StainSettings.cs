@@ -39,6 +39,9 @@ public sealed record StainSettings
         other is not null && this with { Model = other.Model, Labels = other.Labels, Statistics = other.Statistics } == other
         && Place(Model) == Place(other.Model) && Labels.SequenceEqual(other.Labels) && Statistics.SequenceEqual(other.Statistics);
 
+    /// <summary>Without the signature that the model's URL may have: Orleans writes the arguments of a call into its messages.</summary>
+    public override string ToString() => $"{nameof(StainSettings)} of {Place(Model)}";
+
     /// <summary>An address without the signature that a URL may have in its query, which is renewed now and then.</summary>
     internal static string Place(string address) => address.Contains("://", StringComparison.Ordinal) ? address.Split('?')[0] : address;
 }

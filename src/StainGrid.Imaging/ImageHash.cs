@@ -7,8 +7,9 @@ namespace StainGrid.Imaging;
 /// <summary>What identifies the source of a result.</summary>
 public static class ImageHash
 {
-    // Requests to a store take long, chunks are small.
+    // Requests to a store take long, chunks are small: several at once, of so many bytes together, or a large one alone.
     private const int ChunksAtOnce = 8;
+    private const long BytesAtOnce = 64L << 20;
 
     /// <summary>The SHA-256 of the files' bytes, one after the other, in lower-case hex. For one file it is what
     /// <c>sha256sum</c> prints.</summary>
@@ -60,9 +61,13 @@ public static class ImageHash
         foreach (var file in files)
             hash.AppendData(Encoding.UTF8.GetBytes($"{file.Name}\t{file.Length}\n"));
         hash.AppendData(Encoding.UTF8.GetBytes($"#channel={channel}\n"));
-        foreach (var some in files.Chunk(ChunksAtOnce))
+        for (int i = 0; i < files.Count;)
         {
-            foreach (byte[]? data in await Task.WhenAll(some.Select(file => folder.ReadAsync(file.Name, file.Length, cancellationToken).AsTask())))
+            int first = i;
+            for (long bytes = 0; i < files.Count && i < first + ChunksAtOnce && (i == first || bytes + files[i].Length <= BytesAtOnce); i++)
+                bytes += files[i].Length;
+            foreach (byte[]? data in await Task.WhenAll(files[first..i].Select(file =>
+                folder.ReadAsync(file.Name, Math.Min(file.Length, ImageLimits.Default.MaxDecodedBytes), cancellationToken).AsTask())))
                 hash.AppendData(data ?? throw new IOException("a chunk is no longer there."));
         }
     }

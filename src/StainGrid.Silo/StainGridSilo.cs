@@ -23,6 +23,9 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <summary>"ip:port" for the other silos.</summary>
     public string Address => host.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress.Endpoint.ToString();
 
+    /// <summary>Why the silo cannot go on, in one line, once the cluster has declared it dead: end the process then.</summary>
+    public Task<string> Evicted => host.Services.GetRequiredService<Eviction>().Happened;
+
     /// <summary>Starts a silo; on return it takes work.</summary>
     /// <param name="options">What to start.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
@@ -110,7 +113,7 @@ public sealed class StainGridSilo : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(ready);
         var silo = await StartAsync(options, logLevel, configure, cancellationToken);
         ready(silo);
-        var evicted = silo.host.Services.GetRequiredService<Eviction>().Happened;
+        var evicted = silo.Evicted;
         await Task.WhenAny(evicted, Task.Delay(Timeout.Infinite, cancellationToken));
         if (evicted.IsCompleted)
             return await evicted;

@@ -84,27 +84,36 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         await using var cluster = await StartAsync();
         await using var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop);
         var client = new StainGridClient(connection.Grains);
-        double alone = await SmallAsync("alone");
+        var (alone, _, _) = await SmallAsync("alone");
         await client.SubmitPlateAsync("large", one.Request(ClusterFixture.Output("large")) with { Source = one.Larger(times: 10) }, Stop);
-        long before = (await client.GetPlateAsync("large")).TilesDone;
-        double beside = await SmallAsync("beside");
+        var (beside, small, before) = await SmallAsync("beside");
         var large = await client.GetPlateAsync("large");
-        long small = (await client.GetPlateAsync("beside")).TilesDone;
         await client.CancelPlateAsync("large");
         Say(string.Create(CultureInfo.InvariantCulture,
-            $"The small plate took {alone:f1} s alone, {beside:f1} s beside the large one: {beside / alone:f2} times; {small} tiles of it, {large.TilesDone - before} of the large one by then"));
+            $"The small plate took {alone:f1} s alone, {beside:f1} s beside the large one: {beside / alone:f2} times; {small} tiles of it, {large.TilesDone - before} of the large one meanwhile"));
         Assert.Equal((PlateState.Running, 10 * TestPlate.Wells.Count), (large.State, large.Fields));
         Assert.InRange(large.TilesDone - before, small / 2, small * 3 / 2);
 
-        async Task<double> SmallAsync(string plate)
+        // Its time in seconds; its tiles after the first that were seen, and the large plate's by then.
+        async Task<(double Seconds, long Tiles, long Large)> SmallAsync(string plate)
         {
             var watch = Stopwatch.StartNew();
             await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)), Stop);
-            PlateStatus? last = null;
+            PlateStatus? first = null, last = null;
+            long large = 0;
             await foreach (var status in client.WatchPlateAsync(plate, Stop))
+            {
+                if (first is null && status.TilesDone > 0)
+                {
+                    first = status;
+                    large = (await client.GetPlateAsync("large")).TilesDone;
+                }
+
                 last = status;
+            }
+
             Assert.Equal(PlateState.Complete, last!.State);
-            return watch.Elapsed.TotalSeconds;
+            return (watch.Elapsed.TotalSeconds, last.TilesDone - first!.TilesDone, large);
         }
     }
 
@@ -114,8 +123,9 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         using var done = new CancellationTokenSource();
         var keeping = cluster.KeepAliveAsync(done.Token);
         FieldStatus field;
-        await using (var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop))
+        try
         {
+            await using var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop);
             var client = new StainGridClient(connection.Grains);
             await client.SubmitPlateAsync("p", one.Request(ClusterFixture.Output("p")), Stop);
             using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
@@ -126,8 +136,12 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
             Assert.Equal((PlateState.CompleteWithFailures, TestPlate.Wells.Count - 1, 1), (last!.State, last.FieldsComplete, last.FieldsFailed));
             field = Assert.Single(await client.GetFieldsAsync("p"), field => field.State == FieldState.Failed);
         }
+        finally
+        {
+            await done.CancelAsync();
+            await keeping;   // or it would start again what the fixture ends
+        }
 
-        await done.CancelAsync();
         int starts = await keeping;
         Say(string.Create(CultureInfo.InvariantCulture, $"{watch.Elapsed.TotalSeconds:f1} s, silos started again {starts} times: {field.Reason}"));
         var others = expected.Chunks.Where(chunk => !chunk.Key.StartsWith("B/3/", StringComparison.Ordinal)).ToDictionary();
@@ -152,6 +166,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         }
 
         double[] seconds = [.. runs.Select(run => run.Seconds).Order()];
+        Assert.Equal(percent > 0, cluster.Proxy.Injected.Count > 0);
         Say(string.Create(CultureInfo.InvariantCulture,
             $"{name}: {runs.Count} runs, {seconds[seconds.Length / 2]:f1} s in the median, {seconds[^1]:f1} s at most; fields that ran at the fault were done {runs.Max(run => run.Resumed):f1} s after it at most; "
             + $"{runs.Sum(run => run.Retried)} blocks again, {runs.Sum(run => run.Wasted):f1} s wasted, {runs.Sum(run => run.Commits.Tolerated)} late writes of the same bytes"));

@@ -50,6 +50,34 @@ public class MessageTests
     public void A_lease_arrives_as_it_was_sent() => Assert.Equivalent(new BlockLease(Job, 3, 2, 1), RoundTrip(new BlockLease(Job, 3, 2, 1)), strict: true);
 
     [Fact]
+    public void What_is_told_of_a_call_has_no_signature()
+    {
+        const string Signed = "https://a/c/x?sv=1&sig=secret";
+        var settings = new StainSettings { Model = Signed };
+        var job = Job with { Files = [Signed], Model = Signed, Output = Signed };
+        object[] arguments =
+        [
+            settings, job, new BlockLease(job, 3, 2, 1), new SlideRequest { Files = [Signed], Settings = settings, Output = Signed },
+            new PlateRequest { Source = Signed, Settings = settings, Output = Signed },
+        ];
+        Assert.All(arguments, argument => Assert.DoesNotContain("sig", argument.ToString(), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_renewed_signature_is_the_same_request()
+    {
+        static SlideRequest Slide(string signature) => new()
+        {
+            Files = ["https://a/c/x" + signature],
+            Settings = new() { Model = "https://a/c/m" + signature },
+            Output = "https://a/c/o" + signature,
+        };
+        Assert.True(Slide("?sig=1").SameAs(Slide("?sig=2")));
+        Assert.False(Slide("?sig=1").SameAs(Slide("?sig=1") with { Output = "https://a/c/p?sig=1" }));
+        Assert.False(Slide("?sig=1").SameAs(Slide("?sig=1") with { Files = ["https://a/c/y?sig=1"] }));
+    }
+
+    [Fact]
     public void A_status_arrives_as_it_was_sent()
     {
         var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7, 8.5));

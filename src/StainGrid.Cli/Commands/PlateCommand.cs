@@ -65,7 +65,7 @@ internal static class PlateCommand
             string plate = parsed.GetValue(id) ?? BlobAddress.FileName(store);
             var request = new PlateRequest
             {
-                Source = Path.GetFullPath(parsed.GetValue(source)!),
+                Source = BlobAddress.Full(parsed.GetValue(source)!),
                 Pattern = parsed.GetValue(pattern),
                 Settings = options.Settings(parsed),
                 Output = store,
@@ -109,7 +109,7 @@ internal static class PlateCommand
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
             var plan = await PlatePlan.MakeAsync(
-                Path.GetFullPath(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(run.Device)!, cancellationToken);
+                BlobAddress.Full(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(run.Device)!, cancellationToken);
             InfoCommand.Print(plan, parsed.GetValue(run.Json));
             return ExitCodes.Done;
         }, cancellationToken));

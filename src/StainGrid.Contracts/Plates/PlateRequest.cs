@@ -27,4 +27,7 @@ public sealed record PlateRequest
         other is not null && this with { Source = other.Source, Output = other.Output, Settings = other.Settings } == other
         && StainSettings.Place(Source) == StainSettings.Place(other.Source) && StainSettings.Place(Output) == StainSettings.Place(other.Output)
         && Settings.SameAs(other.Settings);
+
+    /// <summary>Without the signatures that URLs may have: Orleans writes the arguments of a call into its messages.</summary>
+    public override string ToString() => $"{nameof(PlateRequest)} of {StainSettings.Place(Source)} to {StainSettings.Place(Output)}";
 }

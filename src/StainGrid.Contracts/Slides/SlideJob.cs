@@ -81,6 +81,9 @@ public sealed record SlideJob
     /// <summary>Rises with every start of the work on this output; the work of an older one is refused.</summary>
     [Id(22)] public long Epoch { get; init; }
 
+    /// <summary>Without the signatures that URLs may have: Orleans writes the arguments of a call into its messages.</summary>
+    public override string ToString() => $"{nameof(SlideJob)} of {SlideId}, epoch {Epoch}";
+
     /// <summary>The slide's plan.</summary>
     public TilingPlan Plan() => new(Width, Height, new TilingOptions(Stride, Blend, BlockSide));
 

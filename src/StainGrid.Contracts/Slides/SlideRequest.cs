@@ -30,8 +30,12 @@ public sealed record SlideRequest
     /// <summary>SHA-256 that the model file must have; null for any.</summary>
     [Id(7)] public string? ModelSha256 { get; init; }
 
-    /// <summary>Whether this and <paramref name="other"/> ask for the same.</summary>
+    /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
     public bool SameAs(SlideRequest other) =>
-        other is not null && this with { Files = other.Files, Settings = other.Settings } == other
-        && Files.SequenceEqual(other.Files) && Settings.SameAs(other.Settings);
+        other is not null && this with { Files = other.Files, Output = other.Output, Settings = other.Settings } == other
+        && Files.Select(StainSettings.Place).SequenceEqual(other.Files.Select(StainSettings.Place))
+        && StainSettings.Place(Output) == StainSettings.Place(other.Output) && Settings.SameAs(other.Settings);
+
+    /// <summary>Without the signatures that URLs may have: Orleans writes the arguments of a call into its messages.</summary>
+    public override string ToString() => $"{nameof(SlideRequest)} of {Files.Count} files to {StainSettings.Place(Output)}";
 }

@@ -68,7 +68,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 var started = Stopwatch.GetTimestamp();
-                result.SetResult(PredictorOf(job).Predict(job.Plan(), block, planes, Count, cancellationToken));
+                result.SetResult(PredictorOf(job, cancellationToken).Predict(job.Plan(), block, planes, Count, cancellationToken));
 
                 void Count(int tiles)
                 {
@@ -107,7 +107,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
     }
 
     // The predictor of a slide, kept as long as its model is.
-    private TilePredictor PredictorOf(SlideJob job)
+    private TilePredictor PredictorOf(SlideJob job, CancellationToken cancellationToken)
     {
         if (predictors.TryGetValue(job.ModelSha256, out var known) && known.Plan == job.PlanHash)
             return known.Predictor;
@@ -115,12 +115,12 @@ public sealed class DeviceExecutor : IDeviceExecutor
         {
             BatchSize = job.BatchSize,
         };
-        var predictor = new TilePredictor(ModelOf(job), options, threads);
+        var predictor = new TilePredictor(ModelOf(job, cancellationToken), options, threads);
         predictors[job.ModelSha256] = (job.PlanHash, predictor);
         return predictor;
     }
 
-    private StainModel ModelOf(SlideJob job)
+    private StainModel ModelOf(SlideJob job, CancellationToken cancellationToken)
     {
         var model = models.FirstOrDefault(model => model.Sha256 == job.ModelSha256);
         if (model is not null)
@@ -130,7 +130,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
         else
         {
             // The device has nothing to do without its model: its thread may wait for the file.
-            using (var file = blobs.OpenAsync([job.Model]).GetAwaiter().GetResult())
+            using (var file = blobs.OpenAsync([job.Model], cancellationToken: cancellationToken).GetAwaiter().GetResult())
                 model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));
             if (model.Sha256 != job.ModelSha256)
             {

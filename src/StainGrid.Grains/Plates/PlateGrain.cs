@@ -94,7 +94,7 @@ public sealed partial class PlateGrain(
             layout.State.Layout = found;
             await layout.WriteStateAsync();
             if (Record.Request.Output != request.Output)
-                output = null;
+                output = null;   // not disposed of: the run may be writing with it
             Record.Request = request;
             await SaveAsync();
             if (!IsFinal)
@@ -308,7 +308,7 @@ public sealed partial class PlateGrain(
                     Lost(field, alone: lost.Length == 1);
             }
 
-            await Output.AddAsync(Complete(Enumerable.Range(0, Record.Fields.Length)), ended.Token);
+            await ListAsync([.. Enumerable.Range(0, Record.Fields.Length)]);
             while (Current())
             {
                 var next = await NextAsync();
@@ -336,7 +336,7 @@ public sealed partial class PlateGrain(
                 if (done.Length > 0)
                 {
                     await SaveAsync();
-                    await Output.AddAsync(Complete(done), ended.Token);
+                    await ListAsync(done);
                 }
             }
 
@@ -433,6 +433,12 @@ public sealed partial class PlateGrain(
                 status = status with { State = SlideState.New, Version = -1 };
                 await Task.Delay(Beat, ended.Token);
             }
+            catch (Exception e) when (!ended.IsCancellationRequested && current())
+            {
+                // Unexpected: no reason to leave the field running for ever.
+                LogField(logger, e, PlateId, Fields[field].Path);
+                status = status with { State = SlideState.Failed, Error = $"{e.GetType().Name}: {e.Message.Split('\n')[0]}" };
+            }
         }
 
         running.Remove(field);
@@ -473,8 +479,13 @@ public sealed partial class PlateGrain(
             Record.Fields[field] = FieldState.Pending;
     }
 
-    private PlateField[] Complete(IEnumerable<int> fields) =>
-        [.. fields.Where(i => Record.Fields[i] == FieldState.Complete).Select(i => Fields[i])];
+    // Lists those of the fields that are complete; all of them where the output is opened anew.
+    private Task ListAsync(IReadOnlyList<int> fields)
+    {
+        if (output is null)
+            fields = [.. Enumerable.Range(0, Record.Fields.Length)];
+        return Output.AddAsync([.. fields.Where(i => Record.Fields[i] == FieldState.Complete).Select(i => Fields[i])], ended.Token);
+    }
 
     private void Fail(int field, string reason)
     {

@@ -81,6 +81,12 @@ public sealed class SlideImageCache : IDisposable
         lock (gate)
         {
             var entry = entries.FirstOrDefault(entry => entry.Files == key && entry.Versions == version);
+            if (entry is { Image.IsFaulted: true })
+            {
+                entries.Remove(entry);   // nobody waited for it to the end
+                entry = null;
+            }
+
             if (entry is null)
             {
                 entry = new Entry(key, version, Task.Run(() => ImageReader.OpenStackAsync(files, blobs, versions.Count > 0 ? versions : null)));

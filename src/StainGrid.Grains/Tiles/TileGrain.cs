@@ -99,7 +99,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         var job = lease.Job;
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(stopped.Token);
         leases[lease.Lease] = cancellation;
-        string? error = null;
+        string? error = null, unreadable = null;
         try
         {
             await ComputeAsync(lease, cancellation.Token);
@@ -114,10 +114,16 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         {
             // The slide was started again: its blocks are queued anew.
         }
+        catch (BlobStoreException e)
+        {
+            // The store has been asked long enough, and the block is not to blame: the field is tried again as a whole.
+            LogBlock(logger, e, job.SlideId, lease.Block, lease.Attempt);
+            unreadable = e.Message;
+        }
         catch (Exception e)
         {
             LogBlock(logger, e, job.SlideId, lease.Block, lease.Attempt);
-            error = e is ImageException or ModelFileException or BlobStoreException
+            error = e is ImageException or ModelFileException
                 ? e.Message
                 : $"{job.Name}, block {lease.Block}: {e.GetType().Name}: {e.Message.Split('\n')[0]}";
         }
@@ -128,6 +134,8 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
 
         try
         {
+            if (unreadable is not null)
+                await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(job.Epoch, unreadable, quarantined: false);
             await Dispatcher.ReturnAsync(lease.Lease, error);
         }
         catch (Exception e) when (e.IsTransient())
@@ -170,8 +178,6 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                 bool lost = e.IsTransient(cancelled);
                 if (lost ? Environment.TickCount64 - started > LostStitcherPatience.TotalMilliseconds : attempt >= WriteAttempts)
                 {
-                    if (!lost)
-                        await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).FailAsync(job.Epoch, e.Message, quarantined: false);
                     throw;
                 }
 

@@ -131,7 +131,12 @@ internal sealed class BlobFolder : SourceFolder
     public override async IAsyncEnumerable<SourceFile> FilesAsync(string part, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         await foreach (var blob in _store.ListBlobsAsync(part.Length == 0 ? _prefix : $"{_prefix}{part}/", cancellationToken))
-            yield return new SourceFile(blob.Key[_prefix.Length..], blob.Length, blob.ETag);
+        {
+            // A name that would lead elsewhere as a path is not of this folder.
+            string name = blob.Key[_prefix.Length..];
+            if (Relative(name) == name)
+                yield return new SourceFile(name, blob.Length, blob.ETag);
+        }
     }
 
     // The rules of paths in folders; there are no links.

@@ -32,7 +32,7 @@ public static class BlobAddress
         if (!IsBlob(address))
             return address;
         var (place, channel) = ImagePath.Split(address);
-        return ImagePath.Join(Uri.UnescapeDataString(place.Split('?', 2)[0]), channel);
+        return ImagePath.Join(Uri.UnescapeDataString(place.Split('?', 2)[0]), channel?.Split('?', 2)[0]);   // a signature may have been put last
     }
 
     /// <summary>The last part of an address for people, as of a path.</summary>

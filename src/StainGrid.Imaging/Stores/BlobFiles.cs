@@ -11,6 +11,7 @@ namespace StainGrid.Imaging;
 public sealed class BlobFiles : IDisposable
 {
     private const int ChangesWhileReading = 3;
+    private const UnixFileMode OursAlone = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private static readonly TimeSpan s_ask = TimeSpan.FromSeconds(0.5);
 
     private readonly BlobFilesOptions _options;
@@ -240,7 +241,9 @@ public sealed class BlobFiles : IDisposable
             lock (_lock)
             {
                 // Not over the file of another try, where this one was given up.
-                stop.Token.ThrowIfCancellationRequested();
+                if (entry.Unwanted.IsCancellationRequested)
+                    return false;
+                _ended.Token.ThrowIfCancellationRequested();
                 File.Move(partial, PathOf(entry.Name), overwrite: true);
             }
 
@@ -276,14 +279,23 @@ public sealed class BlobFiles : IDisposable
     // A folder of this process's own. Those that others left behind, whose lock nobody holds, are deleted.
     private void Prepare()
     {
-        if (_folder is not null)
-            return;
+        if (_folder is { } here)
+        {
+            if (Directory.Exists(here.Path))
+                return;
+            here.Lock.Dispose();   // a cleaner took it
+            _folder = null;
+        }
+
         try
         {
             string root = _options.Folder ?? Path.GetTempPath();
             Directory.CreateDirectory(root);
             foreach (string old in Directory.EnumerateDirectories(root, "staingrid-inputs-*"))
             {
+                // Ours are for us alone; what others may write into is not followed.
+                if (new DirectoryInfo(old).LinkTarget is not null || (!OperatingSystem.IsWindows() && File.GetUnixFileMode(old) != OursAlone))
+                    continue;
                 if (TryLock(old, FileMode.Open) is not { } abandoned)
                     continue;
                 TryDelete(old);
@@ -294,7 +306,7 @@ public sealed class BlobFiles : IDisposable
             if (OperatingSystem.IsWindows())
                 Directory.CreateDirectory(folder);
             else
-                Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+                Directory.CreateDirectory(folder, OursAlone);
             _folder = (folder, TryLock(folder, FileMode.Create) ?? throw new IOException($"{folder} cannot be locked."));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

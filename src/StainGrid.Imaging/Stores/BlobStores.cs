@@ -30,14 +30,14 @@ public static class BlobStores
             case "azure":
                 string? connection = Environment.GetEnvironmentVariable(ConnectionStringVariable);
                 if (string.IsNullOrWhiteSpace(connection))
-                    throw new BlobStoreException($"{uri} needs a connection string. Set {ConnectionStringVariable}.");
+                    throw new BlobStoreException($"{BlobAddress.Show(uri)} needs a connection string. Set {ConnectionStringVariable}.");
                 try
                 {
                     return new AzureBlobStore(new BlobContainerClient(connection, address.Host, AzureBlobStore.ClientOptions()), Uri.UnescapeDataString(address.AbsolutePath));
                 }
                 catch (Exception exception) when (exception is FormatException or ArgumentException)
                 {
-                    throw new BlobStoreException($"{uri}: {ConnectionStringVariable} or the name is not valid. Copy the connection string again.", exception);
+                    throw new BlobStoreException($"{BlobAddress.Show(uri)}: {ConnectionStringVariable} or the name is not valid. Copy the connection string again.", exception);
                 }
 
             case "https":
