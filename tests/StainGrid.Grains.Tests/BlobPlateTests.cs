@@ -8,6 +8,7 @@ using StainGrid.Imaging;
 using StainGrid.Imaging.Tests;
 using StainGrid.Model;
 using StainGrid.Silo;
+using static StainGrid.Grains.Tests.PlateRuns;
 
 namespace StainGrid.Grains.Tests;
 
@@ -246,19 +247,5 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         await foreach (string key in store.ListAsync("", Stop))
             keys.Add(key);
         return keys;
-    }
-
-    private static async Task<PlateStatus> RunAsync(StainGridClient client, string plate, PlateRequest request)
-    {
-        await client.SubmitPlateAsync(plate, request, Stop);
-        return await WatchAsync(client, plate);
-    }
-
-    private static async Task<PlateStatus> WatchAsync(StainGridClient client, string plate)
-    {
-        PlateStatus? last = null;
-        await foreach (var status in client.WatchPlateAsync(plate, Stop))
-            last = status;
-        return last!;
     }
 }

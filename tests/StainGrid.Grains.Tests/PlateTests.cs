@@ -2,6 +2,7 @@ using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Silo;
+using static StainGrid.Grains.Tests.PlateRuns;
 
 namespace StainGrid.Grains.Tests;
 
@@ -158,19 +159,5 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         for (int i = 0; i < wells.Length; i++)
             File.Move(slides.RandomSlide(180 + (8 * i), 130)[0], Path.Combine(folder, wells[i] + ".png"));
         return folder;
-    }
-
-    private static async Task<PlateStatus> RunAsync(StainGridClient client, string plate, PlateRequest request)
-    {
-        await client.SubmitPlateAsync(plate, request, Stop);
-        return await WatchAsync(client, plate);
-    }
-
-    private static async Task<PlateStatus> WatchAsync(StainGridClient client, string plate)
-    {
-        PlateStatus? last = null;
-        await foreach (var status in client.WatchPlateAsync(plate, Stop))
-            last = status;
-        return last!;
     }
 }
