@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Storage;
 using StainGrid.Contracts;
@@ -14,6 +15,7 @@ public sealed partial class PlateGrain(
     [PersistentState("layout")] IPersistentState<LayoutRecord> layout,
     SlidePreparation preparation,
     BlobFiles blobs,
+    IHostApplicationLifetime host,
     ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
 {
     private const string Reminder = "wake";
@@ -124,7 +126,7 @@ public sealed partial class PlateGrain(
     public async Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (version == this.version && wait > TimeSpan.Zero && !IsFinal)
-            await changed.WaitAsync(wait);
+            await changed.WaitAsync(wait, host.ApplicationStopping);
         int Count(FieldState state) => Record.Fields.Count(field => field == state);
         return new PlateStatus
         {

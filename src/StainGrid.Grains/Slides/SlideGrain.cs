@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -8,7 +9,8 @@ namespace StainGrid.Grains;
 /// <summary>Plans a slide, queues its blocks and tracks them until every chunk is durable. What others lose of it (a dispatcher its
 /// queue, a stitcher its parts) is noticed by asking them now and then, and queued again.</summary>
 [RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
-public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageCache images, SlideGate gate, ILogger<SlideGrain> logger) : Grain, ISlideGrain, IDisposable
+public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageCache images, SlideGate gate, IHostApplicationLifetime host, ILogger<SlideGrain> logger)
+    : Grain, ISlideGrain, IDisposable
 {
     private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan DropPatience = TimeSpan.FromSeconds(20);
@@ -53,7 +55,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     public async Task<SlideStatus> GetStatusAsync(long version = -1, TimeSpan wait = default)
     {
         if (status.Version == version && wait > TimeSpan.Zero && !status.IsFinal)
-            await changed.WaitAsync(wait);
+            await changed.WaitAsync(wait, host.ApplicationStopping);
         return status;
     }
 
