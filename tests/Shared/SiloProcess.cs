@@ -221,8 +221,15 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         if (!_process.HasExited)
         {
             Signal(signal);
-            if (signal != Kill)
-                Signal(Cont);   // a paused process gets it only then
+            if (signal == Segv)
+            {
+                // A paused process gets it only then. And .NET's handler has been seen to swallow one that came from outside, once in
+                // some dozens: a real fault would come again at once.
+                _ = Send(_process.Id, Cont);
+                while (!await EndsWithinAsync(TimeSpan.FromSeconds(2)))
+                    _ = Send(_process.Id, signal);
+            }
+
             await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(60));
         }
 
