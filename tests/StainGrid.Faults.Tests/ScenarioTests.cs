@@ -168,7 +168,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         double[] seconds = [.. runs.Select(run => run.Seconds).Order()];
         Assert.Equal(percent > 0, cluster.Proxy.Injected.Count > 0);
         Say(string.Create(CultureInfo.InvariantCulture,
-            $"{name}: {runs.Count} runs, {seconds[seconds.Length / 2]:f1} s in the median, {seconds[^1]:f1} s at most; fields that ran at the fault were done {runs.Max(run => run.Resumed):f1} s after it at most; "
+            $"{name}: {runs.Count} runs, {seconds[seconds.Length / 2]:f1} s in the median, {seconds[^1]:f1} s at most; fields that ran at the fault were done {runs.Max(run => run.Resumed):f1} s after it at most, no commit for {runs.Max(run => run.Silence):f1} s at most; "
             + $"{runs.Sum(run => run.Retried)} blocks again, {runs.Sum(run => run.Wasted):f1} s wasted, {runs.Sum(run => run.Commits.Tolerated)} late writes of the same bytes"));
     }
 
@@ -233,23 +233,26 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
 
         var history = cluster.Proxy.History.Where(write => write.Key.StartsWith($"{plate}/", StringComparison.Ordinal)).ToList();
         var report = CommitHistory.Check(history, Fields(plate, expected));
-        double resumed = faulty is null ? 0 : Resumed(history, faultTime);
+        var (resumed, silence) = faulty is null ? (0, 0) : Resumed(history, faultTime);
         Say(string.Create(CultureInfo.InvariantCulture,
-            $"{name}, seed {seed}: {watch.Elapsed.TotalSeconds:f1} s, fields that ran at the fault done {resumed:f1} s after it, {last.BlocksRetried} blocks again, {last.SecondsWasted:f1} s wasted, "
+            $"{name}, seed {seed}: {watch.Elapsed.TotalSeconds:f1} s, fields that ran at the fault done {resumed:f1} s after it, no commit for {silence:f1} s, {last.BlocksRetried} blocks again, {last.SecondsWasted:f1} s wasted, "
             + $"{report.Commits} commits, {report.Tolerated} late writes, {report.Repeated} repeated"));
         Assert.Empty(report.Violations);
         Assert.Equal(TestPlate.Wells.Count, report.Commits);
         Assert.Null(expected.FirstDifference(await PlateDigest.OfAsync(cluster.Store(plate), Stop)));
-        return new Run(watch.Elapsed.TotalSeconds, resumed, last.BlocksRetried, last.SecondsWasted, report);
+        return new Run(watch.Elapsed.TotalSeconds, resumed, silence, last.BlocksRetried, last.SecondsWasted, report);
     }
 
-    // Seconds from the fault to the last commit of the fields that had begun and not ended by then.
-    private static double Resumed(IEnumerable<BlobWrite> history, DateTimeOffset fault)
+    // Seconds from the fault to the last commit of the fields that had begun and not ended by then; and the longest time after it
+    // without any commit.
+    private static (double Resumed, double Silence) Resumed(IEnumerable<BlobWrite> history, DateTimeOffset fault)
     {
-        var commits = history.Where(write => write.Accepted && CommitHistory.IsCommit(write.Key)).ToList();
+        var later = history.Where(write => write.Accepted && write.Time > fault && CommitHistory.IsCommit(write.Key)).ToList();
         var begun = history.Where(write => write.Accepted && write.Time <= fault).Select(write => FieldOf(write.Key)).ToHashSet();
-        return commits.GroupBy(write => FieldOf(write.Key)).Where(field => begun.Contains(field.Key)).Select(field => field.Max(write => write.Time))
-            .Where(time => time > fault).Select(time => (time - fault).TotalSeconds).DefaultIfEmpty().Max();
+        double[] times = [0, .. later.Select(write => (write.Time - fault).TotalSeconds).Order()];
+        return (
+            later.Where(write => begun.Contains(FieldOf(write.Key))).Select(write => (write.Time - fault).TotalSeconds).DefaultIfEmpty().Max(),
+            times.Zip(times.Skip(1), (one, next) => next - one).DefaultIfEmpty().Max());
 
         static string FieldOf(string key) => string.Join('/', key.Split('/').Take(4));
     }
@@ -271,7 +274,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         return fields;
     }
 
-    private sealed record Run(double Seconds, double Resumed, int Retried, double Wasted, CommitReport Commits);
+    private sealed record Run(double Seconds, double Resumed, double Silence, int Retried, double Wasted, CommitReport Commits);
 
     /// <summary>The same plate on the embedded silo of the command with a folder, once for all tests.</summary>
     public sealed partial class OneSilo : IDisposable
