@@ -169,7 +169,13 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
 
         // Also one that is in use when the room is wanted, once that use has ended.
         using var go = new ManualResetEventSlim();
-        var inUse = Task.Run(() => images.UseAsync(["azure://plates/room-1.png"], [], _ => go.Wait(TimeSpan.FromMinutes(1), Stop), Stop), Stop);
+        var used = new TaskCompletionSource();
+        var inUse = Task.Run(() => images.UseAsync(["azure://plates/room-1.png"], [], _ =>
+        {
+            used.SetResult();
+            return go.Wait(TimeSpan.FromMinutes(1), Stop);
+        }, Stop), Stop);
+        await used.Task.WaitAsync(TimeSpan.FromMinutes(1), Stop);
         var wanting = images.UseAsync(["azure://plates/room-2.png"], [], image => image.Info.Width, Stop);
         await Task.Delay(300, Stop);
         Assert.False(wanting.IsCompleted);
