@@ -177,10 +177,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             {
                 bool lost = e.IsTransient(cancelled);
                 if (lost ? Environment.TickCount64 - started > LostStitcherPatience.TotalMilliseconds : attempt >= WriteAttempts)
-                {
                     throw;
-                }
-
                 LogDelivery(logger, e, job.SlideId, band, attempt);
                 await Task.Delay(TimeSpan.FromMilliseconds(200 << Math.Min(attempt, 4)), cancelled);
             }
