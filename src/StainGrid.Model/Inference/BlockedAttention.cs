@@ -1,0 +1,168 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using static TorchSharp.torch;
+
+namespace StainGrid.Model;
+
+/// <summary>
+/// Attention of equation 6 in bfloat16: a block of queries meets a block of keys at a time, so that their scores stay in the
+/// processor's cache, and the softmax's maximum and sum are carried from one block of keys to the next (online softmax). libtorch
+/// computes both products; between them one pass turns scores into weights in place.
+/// </summary>
+internal sealed class BlockedAttention
+{
+    private const int MostQueries = 256;
+    private const int MostKeys = 2048;
+
+    private readonly int keyBlock;
+    private readonly float[] maxima = new float[MostQueries];
+    private readonly float[] sums = new float[MostQueries];
+    private readonly float[] scales = new float[MostQueries];
+    private float[] accumulated = [];
+
+    /// <param name="keyBlock">The most keys of a block.</param>
+    public BlockedAttention(int keyBlock = MostKeys) => this.keyBlock = keyBlock;
+
+    /// <summary>Columns that the values of <paramref name="channels"/> channels take: libtorch's product is up to a half faster where they
+    /// fill vectors. Those beyond are ignored.</summary>
+    public static int PaddedColumns(int channels) => (channels + 31) / 32 * 32;
+
+    /// <summary>Computes softmax(Q Kᵀ) V to the base of 2: keys (or queries) come multiplied by log2(e)/√c.</summary>
+    /// <param name="queries">Q, [M, c].</param>
+    /// <param name="keys">K, [N, c].</param>
+    /// <param name="values">V, [N, <see cref="PaddedColumns"/>(c)].</param>
+    /// <param name="residual">Whether the queries are added to the result.</param>
+    /// <param name="output">[M, c].</param>
+    /// <param name="scratch">Matrices for use here.</param>
+    public void Run(PixelMatrix queries, PixelMatrix keys, PixelMatrix values, bool residual, PixelMatrix output, Scratch scratch)
+    {
+        int columns = values.Columns;
+        if (accumulated.Length < MostQueries * columns)
+            accumulated = new float[MostQueries * columns];
+        using var scope = NewDisposeScope();
+        var blocks = new List<(Tensor Keys, Tensor Values)>();
+        for (int first = 0; first < keys.Rows; first += keyBlock)
+        {
+            int count = Math.Min(keyBlock, keys.Rows - first);
+            blocks.Add((keys.RowsFrom(first, count).Values.t(), values.RowsFrom(first, count).Values));   // [c, k], [k, c]
+        }
+
+        for (int first = 0; first < queries.Rows; first += MostQueries)
+        {
+            using var views = NewDisposeScope();
+            int count = Math.Min(MostQueries, queries.Rows - first);
+            var some = queries.RowsFrom(first, count);                                    // [q, c]
+            var mixed = scratch.Matrix("mixed", count, columns);                          // [q, c]
+            maxima.AsSpan(0, count).Fill(float.NegativeInfinity);
+            sums.AsSpan(0, count).Clear();
+            accumulated.AsSpan(0, count * columns).Clear();
+            foreach (var (blockKeys, blockValues) in blocks)
+            {
+                var weights = scratch.Matrix("weights", count, (int)blockKeys.shape[1]);  // [q, k]
+                weights.SetProduct(some.Values, blockKeys);
+                Exponentiate(weights);
+                mixed.SetProduct(weights.Values, blockValues);
+                Accumulate(mixed);
+            }
+
+            Finish(some, residual, output.RowsFrom(first, count));
+        }
+    }
+
+    // Scores become 2^(score - maximum so far), rounded; sums grow by what was rounded to.
+    private void Exponentiate(PixelMatrix weights)
+    {
+        var lines = weights.Span;
+        for (int row = 0; row < weights.Rows; row++)
+        {
+            var line = lines.Slice(row * weights.Columns, weights.Columns);
+            float before = maxima[row], maximum = Math.Max(before, Maximum(line));
+            float scale = BFloat16.Exp2(Vector512.Create(before - maximum)).ToScalar();
+            maxima[row] = maximum;
+            scales[row] = scale;
+            sums[row] = sums[row] * scale + Exponentiate(line, maximum);
+        }
+    }
+
+    private static float Maximum(Span<ushort> line)
+    {
+        var most = Vector512.Create(float.NegativeInfinity);
+        ref var pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(line));
+        int step = 2 * BFloat16.Lanes, whole = line.Length / step * step;
+        for (int i = 0; i < whole; i += step)
+        {
+            var scores = Vector512.LoadUnsafe(ref pairs, (nuint)(i / 2));
+            most = Vector512.MaxNative(most, Vector512.MaxNative(BFloat16.First(scores), BFloat16.Second(scores)));
+        }
+
+        float maximum = float.NegativeInfinity;
+        for (int lane = 0; lane < BFloat16.Lanes; lane++)
+            maximum = Math.Max(maximum, most[lane]);
+        foreach (ushort score in line[whole..])
+            maximum = Math.Max(maximum, BFloat16.ToSingle(score));
+        return maximum;
+    }
+
+    private static float Exponentiate(Span<ushort> line, float maximum)
+    {
+        var sum = Vector512<float>.Zero;
+        var most = Vector512.Create(maximum);
+        ref var pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(line));
+        int step = 2 * BFloat16.Lanes, whole = line.Length / step * step;
+        for (int i = 0; i < whole; i += step)
+        {
+            var scores = Vector512.LoadUnsafe(ref pairs, (nuint)(i / 2));
+            var weights = BFloat16.Pairs(BFloat16.Exp2(BFloat16.First(scores) - most), BFloat16.Exp2(BFloat16.Second(scores) - most));
+            weights.StoreUnsafe(ref pairs, (nuint)(i / 2));
+            sum += BFloat16.First(weights) + BFloat16.Second(weights);
+        }
+
+        float rest = 0;
+        foreach (ref ushort score in line[whole..])
+        {
+            score = BFloat16.FromSingle(BFloat16.Exp2(Vector512.Create(BFloat16.ToSingle(score) - maximum)).ToScalar());
+            rest += BFloat16.ToSingle(score);
+        }
+
+        return Vector512.Sum(sum) + rest;
+    }
+
+    private void Accumulate(PixelMatrix mixed)
+    {
+        var lines = mixed.Span;
+        int columns = mixed.Columns;
+        for (int row = 0; row < mixed.Rows; row++)
+        {
+            var scale = Vector512.Create(scales[row]);
+            ref ushort source = ref lines[row * columns];
+            ref float target = ref accumulated[row * columns];
+            for (int i = 0; i < columns; i += BFloat16.Lanes)
+            {
+                Vector512.FusedMultiplyAdd(Vector512.LoadUnsafe(ref target, (nuint)i), scale, BFloat16.Load(ref Unsafe.Add(ref source, i)))
+                    .StoreUnsafe(ref target, (nuint)i);
+            }
+        }
+    }
+
+    private void Finish(PixelMatrix queries, bool residual, PixelMatrix output)
+    {
+        int channels = output.Columns, columns = PaddedColumns(channels), whole = channels / BFloat16.Lanes * BFloat16.Lanes;
+        Span<ushort> lines = output.Span, added = queries.Span;
+        for (int row = 0; row < output.Rows; row++)
+        {
+            float share = 1 / sums[row];
+            var source = accumulated.AsSpan(row * columns, channels);
+            var line = lines.Slice(row * output.Stride, channels);
+            var query = added.Slice(row * queries.Stride, channels);
+            for (int i = 0; i < whole; i += BFloat16.Lanes)
+            {
+                var value = Vector512.LoadUnsafe(ref source[i]) * share;
+                BFloat16.Store(residual ? value + BFloat16.Load(ref query[i]) : value, ref line[i]);
+            }
+
+            for (int i = whole; i < channels; i++)
+                line[i] = BFloat16.FromSingle(source[i] * share + (residual ? BFloat16.ToSingle(query[i]) : 0));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using static TorchSharp.torch;
+
+namespace StainGrid.Model;
+
+/// <summary>A block's layer: 3x3 convolution, batch norm and ReLU. It reads some columns of the block's matrix and writes the next ones, so that nothing is
+/// concatenated: one product gives what each pixel adds to its nine neighbours, and a pass adds these up.</summary>
+internal sealed class DenseConvolution : IDisposable
+{
+    private const int Taps = 9;
+
+    private readonly Tensor weight;
+    private readonly float[] bias;
+
+    /// <param name="weights">The network's.</param>
+    /// <param name="name">The layer's name in them, such as encoder.0.dense.layers.1.</param>
+    public DenseConvolution(NetworkWeights weights, string name)
+    {
+        using var scope = NewDisposeScope();
+        var (scale, shift) = weights.Norm(name + ".norm");
+        var folded = weights[name + ".conv.weight"] * scale.view(-1, 1, 1, 1);               // [c, C, 3, 3]
+        weight = folded.permute(1, 2, 3, 0).flatten(1).contiguous()                          // [C, 9c], tap after tap
+            .to(ScalarType.BFloat16).DetachFromDisposeScope();
+        bias = shift.data<float>().ToArray();
+    }
+
+    /// <summary>Output channels, c.</summary>
+    public int Channels => bias.Length;
+
+    /// <summary>Columns that the products take: nine for each output channel.</summary>
+    public int ProductColumns => (int)weight.shape[1];
+
+    /// <summary>[HW, C] -> [HW, c].</summary>
+    /// <param name="input">The input.</param>
+    /// <param name="output">The output; may be other columns of the input's matrix.</param>
+    /// <param name="products">[HW, <see cref="ProductColumns"/>], for use here.</param>
+    /// <param name="height">H.</param>
+    /// <param name="width">W.</param>
+    public void Run(PixelMatrix input, PixelMatrix output, PixelMatrix products, int height, int width)
+    {
+        products.SetProduct(input.Values, weight);
+        ref ushort from = ref MemoryMarshal.GetReference(products.Span);
+        var to = output.Span;
+        int channels = bias.Length, vectors = channels / BFloat16.Lanes * BFloat16.Lanes, columns = ProductColumns;
+        Span<int> taps = stackalloc int[Taps];
+        for (int y = 0; y < height; y++)
+        {
+            for (int x = 0; x < width; x++)
+            {
+                int count = 0;
+                for (int tap = 0; tap < Taps; tap++)
+                {
+                    int row = y + tap / 3 - 1, column = x + tap % 3 - 1;
+                    if ((uint)row < (uint)height && (uint)column < (uint)width)   // zeros beyond the border
+                        taps[count++] = (row * width + column) * columns + tap * channels;
+                }
+
+                var line = to.Slice((y * width + x) * output.Stride, channels);
+                for (int i = 0; i < vectors; i += BFloat16.Lanes)
+                {
+                    var sum = Vector512.LoadUnsafe(ref bias[i]);
+                    foreach (int tap in taps[..count])
+                        sum += BFloat16.Load(ref Unsafe.Add(ref from, tap + i));
+                    BFloat16.Store(Vector512.MaxNative(sum, Vector512<float>.Zero), ref line[i]);
+                }
+
+                for (int i = vectors; i < channels; i++)
+                {
+                    float sum = bias[i];
+                    foreach (int tap in taps[..count])
+                        sum += BFloat16.ToSingle(Unsafe.Add(ref from, tap + i));
+                    line[i] = BFloat16.FromSingle(Math.Max(sum, 0));
+                }
+            }
+        }
+    }
+
+    public void Dispose() => weight.Dispose();
+}
