@@ -12,8 +12,8 @@ namespace StainGrid.Model;
 /// </summary>
 internal sealed class BlockedAttention
 {
-    private const int MostQueries = 256;
-    private const int MostKeys = 2048;
+    private const int MostQueries = 512;
+    private const int MostKeys = 4096;
 
     private readonly int keyBlock;
     private readonly float[] maxima = new float[MostQueries];
@@ -71,7 +71,7 @@ internal sealed class BlockedAttention
     }
 
     // Scores become 2^(score - maximum so far), rounded; sums grow by what was rounded to.
-    private void Exponentiate(PixelMatrix weights)
+    internal void Exponentiate(PixelMatrix weights)
     {
         var lines = weights.Span;
         for (int row = 0; row < weights.Rows; row++)
@@ -87,45 +87,67 @@ internal sealed class BlockedAttention
 
     private static float Maximum(Span<ushort> line)
     {
-        var most = Vector512.Create(float.NegativeInfinity);
-        ref var pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(line));
-        int step = 2 * BFloat16.Lanes, whole = line.Length / step * step;
-        for (int i = 0; i < whole; i += step)
-        {
-            var scores = Vector512.LoadUnsafe(ref pairs, (nuint)(i / 2));
-            most = Vector512.MaxNative(most, Vector512.MaxNative(BFloat16.First(scores), BFloat16.Second(scores)));
-        }
+        // A bfloat16 of 0 or more is ordered as its bits are. Where there is none, bits are ordered the other way round: the largest value has the least.
+        ref short bits = ref Unsafe.As<ushort, short>(ref MemoryMarshal.GetReference(line));
+        nuint step = (nuint)Vector512<short>.Count, whole = (nuint)line.Length / step * step;
+        var most = Vector512.Create(short.MinValue);
+        for (nuint i = 0; i < whole; i += step)
+            most = Vector512.Max(most, Vector512.LoadUnsafe(ref bits, i));
+        short largest = Largest(most, line[(int)whole..]);
+        if (largest >= 0)
+            return BFloat16.ToSingle((ushort)largest);
 
-        float maximum = float.NegativeInfinity;
-        for (int lane = 0; lane < BFloat16.Lanes; lane++)
-            maximum = Math.Max(maximum, most[lane]);
-        foreach (ushort score in line[whole..])
-            maximum = Math.Max(maximum, BFloat16.ToSingle(score));
-        return maximum;
+        most = Vector512.Create(short.MinValue);
+        for (nuint i = 0; i < whole; i += step)
+            most = Vector512.Max(most, ~Vector512.LoadUnsafe(ref bits, i));
+        Span<ushort> rest = stackalloc ushort[line.Length - (int)whole];
+        for (int i = 0; i < rest.Length; i++)
+            rest[i] = (ushort)~line[(int)whole + i];
+        return BFloat16.ToSingle((ushort)~Largest(most, rest));
+    }
+
+    private static short Largest(Vector512<short> most, Span<ushort> rest)
+    {
+        var half = Vector256.Max(most.GetLower(), most.GetUpper());
+        var quarter = Vector128.Max(half.GetLower(), half.GetUpper());
+        short largest = quarter[0];
+        for (int lane = 1; lane < Vector128<short>.Count; lane++)
+            largest = Math.Max(largest, quarter[lane]);
+        foreach (ushort bits in rest)
+            largest = Math.Max(largest, (short)bits);
+        return largest;
     }
 
     private static float Exponentiate(Span<ushort> line, float maximum)
     {
-        var sum = Vector512<float>.Zero;
-        var most = Vector512.Create(maximum);
-        ref var pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(line));
         int step = 2 * BFloat16.Lanes, whole = line.Length / step * step;
-        for (int i = 0; i < whole; i += step)
-        {
-            var scores = Vector512.LoadUnsafe(ref pairs, (nuint)(i / 2));
-            var weights = BFloat16.Pairs(BFloat16.Exp2(BFloat16.First(scores) - most), BFloat16.Exp2(BFloat16.Second(scores) - most));
-            weights.StoreUnsafe(ref pairs, (nuint)(i / 2));
-            sum += BFloat16.First(weights) + BFloat16.Second(weights);
-        }
-
-        float rest = 0;
+        float sum = Exponentiate(ref MemoryMarshal.GetReference(line), (nuint)whole / 2, maximum);
         foreach (ref ushort score in line[whole..])
         {
-            score = BFloat16.FromSingle(BFloat16.Exp2(Vector512.Create(BFloat16.ToSingle(score) - maximum)).ToScalar());
-            rest += BFloat16.ToSingle(score);
+            float weight = BFloat16.Exp2(Vector512.Create(BFloat16.ToSingle(score) - maximum)).ToScalar();
+            score = BFloat16.FromSingle(weight);
+            sum += weight;
         }
 
-        return Vector512.Sum(sum) + rest;
+        return sum;
+    }
+
+    // A method of its own, so that the sum stays in a register.
+    private static float Exponentiate(ref ushort line, nuint count, float maximum)
+    {
+        ref uint pairs = ref Unsafe.As<ushort, uint>(ref line);
+        var sum = Vector512<float>.Zero;
+        var most = Vector512.Create(maximum);
+        for (nuint i = 0; i < count; i += BFloat16.Lanes)
+        {
+            var scores = Vector512.LoadUnsafe(ref pairs, i);
+            var first = BFloat16.Exp2(BFloat16.First(scores) - most);
+            var second = BFloat16.Exp2(BFloat16.Second(scores) - most);
+            BFloat16.Pairs(first, second).StoreUnsafe(ref pairs, i);
+            sum += first + second;
+        }
+
+        return Vector512.Sum(sum);
     }
 
     private void Accumulate(PixelMatrix mixed)

@@ -10,12 +10,12 @@ namespace StainGrid.Model;
 internal sealed class DistributionHead : IDisposable
 {
     /// <summary>Pixels at a time.</summary>
-    public const int SlabRows = 1024;
+    public const int SlabRows = 512;
 
     private const int Step = 2 * BFloat16.Lanes;
     private static readonly float Ln2 = MathF.Log(2);
 
-    private readonly Tensor weight;
+    internal readonly Tensor weight;
     private readonly int levels;
 
     // Of each 32 levels first those of even number, then those of odd, as the vectors take them.
@@ -48,26 +48,27 @@ internal sealed class DistributionHead : IDisposable
     /// <param name="logits">[n, <see cref="Columns"/>], for use here.</param>
     /// <param name="layers">Which layers.</param>
     /// <param name="images">Layer after layer, each of <paramref name="pixels"/> values of 0 to 1.</param>
-    /// <param name="first">The place of the first of these pixels in the images.</param>
+    /// <param name="from">The place of the first of these pixels in the images.</param>
     /// <param name="pixels">Pixels of an image.</param>
-    public void Run(PixelMatrix features, PixelMatrix logits, IReadOnlyList<MapLayer> layers, Span<float> images, int first, int pixels)
+    public void Run(PixelMatrix features, PixelMatrix logits, IReadOnlyList<MapLayer> layers, Span<float> images, int from, int pixels)
     {
         logits.SetProduct(features.Values, weight);
         var rows = logits.Span;
-        var weights = new float[Columns];
-        bool ordered = layers.Any(layer => layer is MapLayer.Median or MapLayer.Mode);
+        Span<float> weights = stackalloc float[Columns];
         for (int row = 0; row < features.Rows; row++)
         {
-            var sums = Sums(rows.Slice(row * Columns, Columns), weights);
+            var line = rows.Slice(row * Columns, Columns);
+            float most = Maximum(line);
+            var (sum, first, second) = Moments(line, most, weights);
             for (int layer = 0; layer < layers.Count; layer++)
             {
-                images[layer * pixels + first + row] = Math.Clamp(layers[layer] switch
+                images[layer * pixels + from + row] = Math.Clamp(layers[layer] switch
                 {
-                    MapLayer.Mean => sums.First / sums.Weight,
-                    MapLayer.SecondMoment => sums.Second / sums.Weight,
-                    MapLayer.Median => Median(weights, sums.Weight) / (levels - 1f),
-                    MapLayer.Mode => Mode(weights) / (levels - 1f),
-                    MapLayer.Entropy => (MathF.Log(sums.Weight) - Ln2 * sums.Exponent / sums.Weight) / MathF.Log(levels),
+                    MapLayer.Mean => first / sum,
+                    MapLayer.SecondMoment => second / sum,
+                    MapLayer.Median => Median(weights, sum / 2) / (levels - 1f),
+                    MapLayer.Mode => Mode(line, most) / (levels - 1f),
+                    MapLayer.Entropy => (MathF.Log(sum) - Ln2 * ExponentSum(line, most, weights) / sum) / MathF.Log(levels),
                     _ => throw new ArgumentOutOfRangeException(nameof(layers), layers[layer], "No such layer."),
                 }, 0, 1);
             }
@@ -79,50 +80,72 @@ internal sealed class DistributionHead : IDisposable
     // The level that stands at a place of the vectors.
     private static int Level(int place) => place / Step * Step + (place % Step < BFloat16.Lanes ? place % Step * 2 : (place % Step - BFloat16.Lanes) * 2 + 1);
 
-    // The distribution up to a factor, 2^(logit - the largest), and its sums: of itself, of intensity, of intensity squared, and of the exponents.
-    private (float Weight, float First, float Second, float Exponent) Sums(ReadOnlySpan<ushort> logits, float[] weights)
+    // The largest logit, bias included.
+    private float Maximum(Span<ushort> logits)
     {
-        ref var pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
+        ref uint pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
+        ref float shift = ref MemoryMarshal.GetArrayDataReference(bias);
         var most = Vector512.Create(float.NegativeInfinity);
-        for (int i = 0; i < weights.Length; i += Step)
+        for (nuint i = 0; i < (nuint)bias.Length; i += Step)
         {
-            var pair = Vector512.LoadUnsafe(ref pairs, (nuint)(i / 2));
-            most = Vector512.MaxNative(most, BFloat16.First(pair) + Vector512.LoadUnsafe(ref bias[i]));
-            most = Vector512.MaxNative(most, BFloat16.Second(pair) + Vector512.LoadUnsafe(ref bias[i + BFloat16.Lanes]));
+            var pair = Vector512.LoadUnsafe(ref pairs, i / 2);
+            most = Vector512.MaxNative(most, Vector512.MaxNative(
+                BFloat16.First(pair) + Vector512.LoadUnsafe(ref shift, i), BFloat16.Second(pair) + Vector512.LoadUnsafe(ref shift, i + BFloat16.Lanes)));
         }
 
-        float maximum = float.NegativeInfinity;
-        for (int lane = 0; lane < BFloat16.Lanes; lane++)
-            maximum = Math.Max(maximum, most[lane]);
-        most = Vector512.Create(maximum);
-        Vector512<float> weight = default, first = default, second = default, exponent = default;
-        for (int i = 0; i < weights.Length; i += BFloat16.Lanes)
-        {
-            var pair = Vector512.LoadUnsafe(ref pairs, (nuint)(i / Step * BFloat16.Lanes));
-            var logit = i % Step == 0 ? BFloat16.First(pair) : BFloat16.Second(pair);
-            var x = logit + (Vector512.LoadUnsafe(ref bias[i]) - most);
-            var e = BFloat16.Exp2(x);
-            e.StoreUnsafe(ref weights[i]);
-            var intensity = Vector512.LoadUnsafe(ref intensities[i]);
-            weight += e;
-            var moment = e * intensity;
-            first += moment;
-            second = Vector512.FusedMultiplyAdd(moment, intensity, second);
-            exponent = Vector512.FusedMultiplyAdd(e, Vector512.MaxNative(x, Vector512.Create(-126f)), exponent);
-        }
-
-        return (Vector512.Sum(weight), Vector512.Sum(first), Vector512.Sum(second), Vector512.Sum(exponent));
+        var half = Vector256.MaxNative(most.GetLower(), most.GetUpper());
+        var quarter = Vector128.MaxNative(half.GetLower(), half.GetUpper());
+        return Math.Max(Math.Max(quarter[0], quarter[1]), Math.Max(quarter[2], quarter[3]));
     }
 
-    // The number of levels up to which the distribution sums to less than a half.
-    private int Median(float[] weights, float total)
+    // The distribution up to a factor, 2^(logit - the largest), and its sums: of itself, of intensity and of intensity squared.
+    private (float Sum, float First, float Second) Moments(Span<ushort> logits, float maximum, Span<float> weights)
     {
-        float sum = 0;
+        ref uint pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
+        ref float shift = ref MemoryMarshal.GetArrayDataReference(bias);
+        ref float intensity = ref MemoryMarshal.GetArrayDataReference(intensities);
+        ref float weight = ref MemoryMarshal.GetReference(weights);
+        var most = Vector512.Create(maximum);
+        Vector512<float> sum = default, first = default, second = default;
+        for (nuint i = 0; i < (nuint)bias.Length; i += Step)
+        {
+            var pair = Vector512.LoadUnsafe(ref pairs, i / 2);
+            Add(BFloat16.First(pair), i, ref shift, ref intensity, ref weight);
+            Add(BFloat16.Second(pair), i + BFloat16.Lanes, ref shift, ref intensity, ref weight);
+        }
+
+        return (Vector512.Sum(sum), Vector512.Sum(first), Vector512.Sum(second));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        void Add(Vector512<float> logit, nuint i, ref float shift, ref float intensity, ref float weight)
+        {
+            var p = BFloat16.Exp2(logit + Vector512.LoadUnsafe(ref shift, i) - most);
+            p.StoreUnsafe(ref weight, i);
+            var x = Vector512.LoadUnsafe(ref intensity, i);
+            var moment = p * x;
+            sum += p;
+            first += moment;
+            second = Vector512.FusedMultiplyAdd(moment, x, second);
+        }
+    }
+
+    // The number of levels up to which the distribution sums to less than half of its sum.
+    private int Median(Span<float> weights, float half)
+    {
         int level = 0;
+        float sum = 0;
+        for (; level + Step <= levels; level += Step)
+        {
+            float next = sum + Vector512.Sum(Vector512.LoadUnsafe(ref weights[level]) + Vector512.LoadUnsafe(ref weights[level + BFloat16.Lanes]));
+            if (next >= half)
+                break;
+            sum = next;
+        }
+
         for (; level < levels; level++)
         {
             sum += weights[Place(level)];
-            if (sum >= total / 2)
+            if (sum >= half)
                 break;
         }
 
@@ -130,16 +153,20 @@ internal sealed class DistributionHead : IDisposable
     }
 
     // The first of the likeliest levels.
-    private int Mode(float[] weights)
+    private int Mode(Span<ushort> logits, float most)
     {
-        int mode = 0;
-        for (int level = 1; level < levels; level++)
-        {
-            if (weights[Place(level)] > weights[Place(mode)])
-                mode = level;
-        }
+        int level = 0;
+        while (BFloat16.ToSingle(logits[level]) + bias[Place(level)] < most)
+            level++;
+        return level;
+    }
 
-        return mode;
+    private float ExponentSum(Span<ushort> logits, float most, Span<float> weights)
+    {
+        float sum = 0;
+        for (int level = 0; level < levels; level++)
+            sum += weights[Place(level)] * (BFloat16.ToSingle(logits[level]) + bias[Place(level)] - most);
+        return sum;
     }
 
     private static int Place(int level) => level / Step * Step + level % 2 * BFloat16.Lanes + level % Step / 2;
