@@ -34,6 +34,9 @@ public sealed record StainSettings
     /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
     [Id(8)] public int BatchSize { get; init; } = 4;
 
+    /// <summary>In which numbers the network is computed. Part of what the result's bytes depend on.</summary>
+    [Id(9)] public Precision Precision { get; init; } = Precision.Auto;
+
     /// <summary>Whether this and <paramref name="other"/> ask for the same; a signature in the model's URL does not matter.</summary>
     public bool SameAs(StainSettings other) =>
         other is not null && this with { Model = other.Model, Labels = other.Labels, Statistics = other.Statistics } == other

@@ -6,6 +6,7 @@ using Orleans.Runtime.MembershipService.SiloMetadata;
 using StainGrid.Contracts;
 using StainGrid.Grains;
 using StainGrid.Imaging;
+using StainGrid.Model;
 
 namespace StainGrid.Silo;
 
@@ -24,11 +25,13 @@ public static class SiloBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(silo);
         silo.Configure<SiloOptions>(options => options.SiloName = siloName);
+        bool accelerator = role is SiloRole.All or SiloRole.Accelerator;
         silo.UseSiloMetadata(new Dictionary<string, string>
         {
             [SiloMetadataKeys.Silo] = siloName,
             [SiloMetadataKeys.Cpu] = role is SiloRole.All or SiloRole.Cpu ? "true" : "false",
-            [SiloMetadataKeys.Accelerator] = role is SiloRole.All or SiloRole.Accelerator ? "true" : "false",
+            [SiloMetadataKeys.Accelerator] = accelerator ? "true" : "false",
+            [SiloMetadataKeys.BFloat16] = accelerator && devices.Devices.All(ProductRate.PrefersBFloat16) ? "true" : "false",
         });
         silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
@@ -37,6 +40,7 @@ public static class SiloBuilderExtensions
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>()));
         silo.Services.TryAddSingleton(_ => new BlobFiles(inputs));
         silo.Services.AddSingleton<ModelFiles>();
+        silo.Services.AddSingleton<ClusterPrecision>();
         silo.Services.AddSingleton<SlidePreparation>();
         silo.Services.AddStainGridExceptions();
         silo.Services.AddSingleton<SlideImageCache>();
@@ -45,7 +49,7 @@ public static class SiloBuilderExtensions
             .WithMetrics(metrics => metrics.AddMeter(Telemetry.MeterName, "Microsoft.Orleans"))
             .WithTracing(traces => traces.AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application"));
         silo.AddActivityPropagation();
-        if (role is SiloRole.All or SiloRole.Accelerator)
+        if (accelerator)
             silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LocalDevices>();
         return silo;
     }

@@ -30,6 +30,7 @@ public class MessageTests
         Clamp = true,
         PhysicalSizeX = 0.65,
         BatchSize = 6,
+        Precision = Precision.BFloat16,
         PlateId = "p",
         Weight = 3,
         PlanHash = "aa",

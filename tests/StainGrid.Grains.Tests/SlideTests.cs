@@ -15,13 +15,13 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData(256, 192, 1, 64, Blend.Uniform, 2)]
-    [InlineData(530, 520, 1, 128, Blend.Gaussian, 3)]
-    [InlineData(130, 300, 1, 100, Blend.CentreCrop, 2)]
-    [InlineData(90, 70, 1, 64, Blend.Uniform, 8)]
-    [InlineData(1, 1, 1, 64, Blend.Uniform, 8)]
-    [InlineData(150, 130, 3, 64, Blend.Gaussian, 1)]
-    public async Task The_grains_give_what_the_bare_predictor_gives(int width, int height, int planes, int stride, Blend blend, int blockSide)
+    [InlineData(256, 192, 1, 64, Blend.Uniform, 2, Precision.Float32)]
+    [InlineData(530, 520, 1, 128, Blend.Gaussian, 3, Precision.BFloat16)]
+    [InlineData(130, 300, 1, 100, Blend.CentreCrop, 2, Precision.Float32)]
+    [InlineData(90, 70, 1, 64, Blend.Uniform, 8, Precision.BFloat16)]
+    [InlineData(1, 1, 1, 64, Blend.Uniform, 8, Precision.Float32)]
+    [InlineData(150, 130, 3, 64, Blend.Gaussian, 1, Precision.BFloat16)]
+    public async Task The_grains_give_what_the_bare_predictor_gives(int width, int height, int planes, int stride, Blend blend, int blockSide, Precision precision)
     {
         var request = slides.Request(slides.RandomSlide(width, height, planes)).Set(settings => settings with
         {
@@ -30,6 +30,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
             BlockSide = blockSide,
             Statistics = AllStatistics,
             AllPlanes = planes > 1,
+            Precision = precision,
         });
         var status = await slides.RunAsync(request);
         Assert.Equal((SlideState.Complete, (string?)null), (status.State, status.Error));
@@ -40,7 +41,7 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
         using var model = StainModel.Load(slides.Model);
         using var image = ImageReader.OpenStack(request.Files);
         var bare = SlidePredictor.Predict(
-            model, image, [.. Enumerable.Range(0, planes)], [0, 1], AllStatistics, new TilingOptions(stride, blend, 64), cancellationToken: Stop);
+            model, image, [.. Enumerable.Range(0, planes)], [0, 1], AllStatistics, new TilingOptions(stride, blend, 64), precision, cancellationToken: Stop);
         var written = await OmeZarrReader.OpenAsync(BlobStores.Open(request.Output), Stop);
         Assert.Equal(bare.Values.Count, written.Image.Channels.Count);
         for (int channel = 0; channel < bare.Values.Count; channel++)

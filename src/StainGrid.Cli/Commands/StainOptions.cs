@@ -28,17 +28,27 @@ internal sealed class StainOptions
         HelpName = "K|all",
     };
 
-    public Option<int> Stride { get; } = new("--stride")
+    public Option<Quality> Quality { get; } = new("--quality")
+    {
+        Description = "How densely tiles overlap: paper (stride 64, plain average) or fast (stride 96, gaussian: about half the tiles). --stride and --blend say it exactly.",
+        DefaultValueFactory = _ => Cli.Quality.Paper,
+    };
+
+    public Option<int?> Stride { get; } = new("--stride")
     {
         Description = $"Distance of neighbouring 128-pixel tiles, {TilingOptions.MinStride} to {Tile.Size}. Smaller is smoother and slower: 64 sees each pixel four times.",
-        DefaultValueFactory = _ => 64,
         HelpName = "PIXELS",
     };
 
-    public Option<Blend> Blend { get; } = new("--blend")
+    public Option<Blend?> Blend { get; } = new("--blend")
     {
         Description = "How overlapping tiles are merged: uniform (plain average), gaussian (their centres count more), centrecrop (each pixel from the nearest centre).",
-        DefaultValueFactory = _ => Tiling.Blend.Uniform,
+    };
+
+    public Option<Precision> Precision { get; } = new("--precision")
+    {
+        Description = "The numbers the network is computed in: float32, bfloat16, or auto: bfloat16 where all devices are faster by it, float32 else.",
+        DefaultValueFactory = _ => Tiling.Precision.Auto,
     };
 
     public Option<string[]> Statistics { get; } = new("--statistics", "-s")
@@ -69,9 +79,9 @@ internal sealed class StainOptions
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Stride, Blend, BatchSize, BlockSide])
+        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Quality, Stride, Blend, Precision, BatchSize, BlockSide])
             command.Options.Add(option);
-        Stride.Validators.Add(result => Check(result.GetValue(Stride) is >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
+        Stride.Validators.Add(result => Check(result.GetValue(Stride) is null or >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
             $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
         BlockSide.Validators.Add(result => Check(result.GetValue(BlockSide) is >= 1 and <= TilingOptions.MaxBlockSide, result.AddError,
             $"--block must be 1 to {TilingOptions.MaxBlockSide} tiles."));
@@ -95,6 +105,7 @@ internal sealed class StainOptions
     public StainSettings Settings(ParseResult parsed)
     {
         string? plane = parsed.GetValue(Plane);
+        bool fast = parsed.GetValue(Quality) == Cli.Quality.Fast;
         return new StainSettings
         {
             Model = BlobAddress.Full(parsed.GetValue(Model)!),
@@ -102,8 +113,9 @@ internal sealed class StainOptions
             Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
             AllPlanes = plane == "all",
             Statistics = [.. Split(parsed.GetValue(Statistics)).Select(name => StatisticOf(name)!.Value).Distinct()],
-            Stride = parsed.GetValue(Stride),
-            Blend = parsed.GetValue(Blend),
+            Stride = parsed.GetValue(Stride) ?? (fast ? 96 : 64),
+            Blend = parsed.GetValue(Blend) ?? (fast ? Tiling.Blend.Gaussian : Tiling.Blend.Uniform),
+            Precision = parsed.GetValue(Precision),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
         };
@@ -116,4 +128,14 @@ internal sealed class StainOptions
         name.Equals("sd", StringComparison.OrdinalIgnoreCase) ? Statistic.StandardDeviation
         : !char.IsAsciiDigit(name[0]) && Enum.TryParse<Statistic>(name.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var statistic) ? statistic
         : null;
+}
+
+/// <summary>How densely tiles overlap.</summary>
+internal enum Quality
+{
+    /// <summary>Stride 64, plain average.</summary>
+    Paper,
+
+    /// <summary>Stride 96, the tiles' centres counting more.</summary>
+    Fast,
 }

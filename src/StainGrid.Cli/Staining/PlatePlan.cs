@@ -57,16 +57,17 @@ internal static class PlatePlan
     private static double SecondsPerTile(StainModel model, StainSettings settings, int labels)
     {
         using var threads = new ComputeThreads(model.Device);
+        var precision = settings.Precision != Precision.Auto ? settings.Precision : ProductRate.PrefersBFloat16(model.Device.type == TorchSharp.DeviceType.CPU ? "cpu" : "") ? Precision.BFloat16 : Precision.Float32;
         var plan = new TilingPlan(
             Tile.Size + settings.Stride * (settings.BatchSize - 1), Tile.Size + settings.Stride * (threads.Count - 1),
             new TilingOptions(settings.Stride, settings.Blend, TilingOptions.MaxBlockSide));
         var options = new PredictionOptions([.. Enumerable.Range(0, labels)], Tiling.Statistics.Layers(settings.Statistics), plan.FixedPointBits(1)) { BatchSize = settings.BatchSize };
-        var predictor = new TilePredictor(model, options, threads);
+        using var predictor = new TilePredictor(model, threads, precision);
         var block = plan.Block(0);
         var window = new PlaneWindow(block.Input, new float[block.Input.Area]);
-        predictor.Predict(plan, block, [window]);
+        predictor.Predict(plan, block, [window], options);
         var clock = Stopwatch.StartNew();
-        predictor.Predict(plan, block, [window]);
+        predictor.Predict(plan, block, [window], options);
         return clock.Elapsed.TotalSeconds / block.TileCount;
     }
 

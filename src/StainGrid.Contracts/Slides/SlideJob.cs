@@ -69,6 +69,9 @@ public sealed record SlideJob
     /// <summary>Tiles that a device computes at once.</summary>
     [Id(18)] public required int BatchSize { get; init; }
 
+    /// <summary>In which numbers the network is computed: float32 or bfloat16.</summary>
+    [Id(24)] public required Precision Precision { get; init; }
+
     /// <summary>The plate that the slide is a field of; the slide's own id where it is alone.</summary>
     [Id(19)] public required string PlateId { get; init; }
 

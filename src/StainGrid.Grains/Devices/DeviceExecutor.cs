@@ -14,8 +14,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
     private const int MaxModels = 2;
 
     private readonly BlockingCollection<Action> work = [];
-    private readonly LinkedList<StainModel> models = [];
-    private readonly Dictionary<string, (string Plan, TilePredictor Predictor)> predictors = [];
+    private readonly LinkedList<LoadedModel> models = [];
     private readonly BlobFiles blobs;
     private readonly Device device;
     private readonly ComputeThreads threads;
@@ -68,7 +67,9 @@ public sealed class DeviceExecutor : IDeviceExecutor
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 var started = Stopwatch.GetTimestamp();
-                result.SetResult(PredictorOf(job, cancellationToken).Predict(job.Plan(), block, planes, Count, cancellationToken));
+                var plan = job.Plan();
+                var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), plan.FixedPointBits(job.Planes.Count)) { BatchSize = job.BatchSize };
+                result.SetResult(PredictorOf(job, cancellationToken).Predict(plan, block, planes, options, Count, cancellationToken));
 
                 void Count(int tiles)
                 {
@@ -106,48 +107,52 @@ public sealed class DeviceExecutor : IDeviceExecutor
             model.Dispose();
     }
 
-    // The predictor of a slide, kept as long as its model is.
     private TilePredictor PredictorOf(SlideJob job, CancellationToken cancellationToken)
     {
-        if (predictors.TryGetValue(job.ModelSha256, out var known) && known.Plan == job.PlanHash)
-            return known.Predictor;
-        var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), job.Plan().FixedPointBits(job.Planes.Count))
-        {
-            BatchSize = job.BatchSize,
-        };
-        var predictor = new TilePredictor(ModelOf(job, cancellationToken), options, threads);
-        predictors[job.ModelSha256] = (job.PlanHash, predictor);
-        return predictor;
-    }
-
-    private StainModel ModelOf(SlideJob job, CancellationToken cancellationToken)
-    {
-        var model = models.FirstOrDefault(model => model.Sha256 == job.ModelSha256);
+        var model = models.FirstOrDefault(model => model.Model.Sha256 == job.ModelSha256 && model.Precision == job.Precision);
         if (model is not null)
         {
             models.Remove(model);
         }
         else
         {
-            // The device has nothing to do without its model: its thread may wait for the file.
-            using (var file = blobs.OpenAsync([job.Model], cancellationToken: cancellationToken).GetAwaiter().GetResult())
-                model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));
-            if (model.Sha256 != job.ModelSha256)
-            {
-                model.Dispose();
-                throw new ModelFileException(BlobAddress.Show(job.Model), "the file is another than when the slide was started. Submit the slide again.");
-            }
-
+            model = Load(job, cancellationToken);
             while (models.Count >= MaxModels)
             {
-                var last = models.Last!.Value;
+                models.Last!.Value.Dispose();
                 models.RemoveLast();
-                predictors.Remove(last.Sha256);
-                last.Dispose();
             }
         }
 
         models.AddFirst(model);
-        return model;
+        return model.Predictor;
+    }
+
+    private LoadedModel Load(SlideJob job, CancellationToken cancellationToken)
+    {
+        // The device has nothing to do without its model: its thread may wait for the file.
+        StainModel model;
+        using (var file = blobs.OpenAsync([job.Model], cancellationToken: cancellationToken).GetAwaiter().GetResult())
+            model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));
+        try
+        {
+            return model.Sha256 == job.ModelSha256
+                ? new LoadedModel(model, job.Precision, new TilePredictor(model, threads, job.Precision))
+                : throw new ModelFileException(BlobAddress.Show(job.Model), "the file is another than when the slide was started. Submit the slide again.");
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private sealed record LoadedModel(StainModel Model, Precision Precision, TilePredictor Predictor) : IDisposable
+    {
+        public void Dispose()
+        {
+            Predictor.Dispose();
+            Model.Dispose();
+        }
     }
 }

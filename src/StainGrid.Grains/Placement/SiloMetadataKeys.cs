@@ -11,4 +11,7 @@ public static class SiloMetadataKeys
 
     /// <summary>"true" where tiles are predicted.</summary>
     public const string Accelerator = "role.accelerator";
+
+    /// <summary>"true" where the silo's devices multiply bfloat16 faster than float32.</summary>
+    public const string BFloat16 = "bfloat16";
 }

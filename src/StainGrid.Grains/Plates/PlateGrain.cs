@@ -14,6 +14,7 @@ public sealed partial class PlateGrain(
     [PersistentState("plate")] IPersistentState<PlateRecord> plate,
     [PersistentState("layout")] IPersistentState<LayoutRecord> layout,
     SlidePreparation preparation,
+    ClusterPrecision precision,
     BlobFiles blobs,
     IHostApplicationLifetime host,
     ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
@@ -110,6 +111,7 @@ public sealed partial class PlateGrain(
         await layout.WriteStateAsync();
         Record.Request = request;
         Record.ModelSha256 = model;
+        Record.Precision = precision.Of(request.Settings.Precision);
         Record.ContentHash = hash;
         Record.Submitted = DateTimeOffset.UtcNow;
         Record.Fields = new FieldState[found.Fields.Count];
@@ -405,7 +407,7 @@ public sealed partial class PlateGrain(
         var request = new SlideRequest
         {
             Files = Fields[field].Files,
-            Settings = Record.Request!.Settings,
+            Settings = Record.Request!.Settings with { Precision = Record.Precision },
             Output = BlobAddress.Append(Record.Request.Output, Fields[field].Path),
             PlateId = PlateId,
             Weight = Record.Request.Weight,

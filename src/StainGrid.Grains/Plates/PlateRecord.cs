@@ -1,5 +1,6 @@
 using StainGrid.Contracts;
 using StainGrid.Imaging;
+using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
@@ -14,6 +15,9 @@ public sealed class PlateRecord
 
     /// <summary>SHA-256 of the model it was submitted with.</summary>
     public string ModelSha256 { get; set; } = "";
+
+    /// <summary>In which numbers all of its fields are computed.</summary>
+    public Precision Precision { get; set; }
 
     /// <summary>When that was.</summary>
     public DateTimeOffset Submitted { get; set; }

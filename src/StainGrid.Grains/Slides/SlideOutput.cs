@@ -169,6 +169,7 @@ public sealed class SlideOutput
                 ["block_side"] = job.BlockSide,
                 ["batch"] = job.BatchSize,
             },
+            ["precision"] = job.Precision.ToString().ToLowerInvariant(),
             ["channels"] = new JsonArray([.. job.Channels.Select(channel =>
                 new JsonObject { ["name"] = channel.Name, ["low"] = channel.Low, ["high"] = channel.High })]),
             ["check"] = new JsonObject

@@ -9,7 +9,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Turns a request into a job: opens the image and the model, chooses planes and labels, and measures each plane's
 /// intensities once for all tiles.</summary>
-public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
+public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models, ClusterPrecision precision)
 {
     // Orleans takes 100 MiB.
     private const long MaxMessageBytes = 80L << 20;
@@ -64,6 +64,7 @@ public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
             BlockSide = settings.BlockSide,
             Clamp = model.Metadata.Normalisation.Clamp,
             BatchSize = CheckBatch(settings),
+            Precision = precision.Of(settings.Precision),
             PlateId = request.PlateId ?? slideId,
             Weight = Math.Clamp(request.Weight, 1, 100),
             PlanHash = "",
@@ -86,7 +87,7 @@ public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
     // All that the pixels depend on; not the block size, which does not change them.
     private static string PlanHash(SlideJob job, string sourceHash) => Convert.ToHexStringLower(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(new
     {
-        Format = 1,
+        Format = 2,
         sourceHash,
         job.ModelSha256,
         job.Width,
@@ -99,6 +100,7 @@ public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
         job.Stride,
         job.Blend,
         job.BatchSize,
+        job.Precision,
         SlideJob.ChunkSize,
     })));
 

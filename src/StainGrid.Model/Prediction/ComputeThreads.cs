@@ -5,7 +5,7 @@ namespace StainGrid.Model;
 
 /// <summary>The threads that compute on a device. On the cpu there is one a core, each with batches of its own: libtorch's sums depend
 /// on how many threads share a product, so with one for each the bytes are the same on any number of cores (and it is a little
-/// faster). A GPU is fed by one.</summary>
+/// faster). A GPU is fed by two: one queues a batch while the other waits for its result.</summary>
 public sealed class ComputeThreads : IDisposable
 {
     private readonly Barrier start;
@@ -16,13 +16,13 @@ public sealed class ComputeThreads : IDisposable
 
     /// <summary>Starts the threads of a device.</summary>
     /// <param name="device">The device.</param>
-    /// <param name="count">How many; 0 for one a core of a cpu, one for a GPU.</param>
+    /// <param name="count">How many; 0 for one a core of a cpu, two for a GPU.</param>
     public ComputeThreads(Device device, int count = 0)
     {
         ArgumentNullException.ThrowIfNull(device);
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         bool cpu = device.type == TorchSharp.DeviceType.CPU;
-        Count = count > 0 ? count : cpu ? Environment.ProcessorCount : 1;
+        Count = count > 0 ? count : cpu ? Environment.ProcessorCount : 2;
         start = new Barrier(Count + 1);
         running = new CountdownEvent(Count);
 

@@ -16,6 +16,7 @@ public static class DistributionStatistics
         ArgumentNullException.ThrowIfNull(layers);
         using var scope = NewDisposeScope();
         long levels = logits.shape[1];
+        logits = logits.to(ScalarType.Float32);
         var p = logits.softmax(1);                                                             // [N, C, H, W]
         var x = linspace(0, 1, levels, dtype: ScalarType.Float32, device: logits.device);      // level i is i / (C-1)
         var images = layers.Select(layer => layer switch

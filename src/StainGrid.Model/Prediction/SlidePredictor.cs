@@ -14,12 +14,13 @@ public static class SlidePredictor
     /// <param name="labels">The labels, by their index in the model.</param>
     /// <param name="statistics">What is wanted of each label's distribution.</param>
     /// <param name="tiling">Stride and blend.</param>
+    /// <param name="precision">Float32 or bfloat16.</param>
     /// <param name="progress">Told the number of tiles after each batch.</param>
     /// <param name="cancellationToken">Stops between batches.</param>
     /// <returns>The slide as one chunk: for each label and statistic (label after label) its pixels, 0 to 1.</returns>
     /// <exception cref="ImageException">The image is damaged.</exception>
     public static StitchedChunk Predict(StainModel model, IPlaneImage image, IReadOnlyList<int> planes, IReadOnlyList<int> labels,
-        IReadOnlyList<Statistic> statistics, TilingOptions tiling, Action<int>? progress = null, CancellationToken cancellationToken = default)
+        IReadOnlyList<Statistic> statistics, TilingOptions tiling, Precision precision = Precision.Float32, Action<int>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(image);
@@ -28,14 +29,15 @@ public static class SlidePredictor
         var plan = new TilingPlan(image.Info.Width, image.Info.Height, tiling);
         var ranges = planes.Select(plane => PlaneRange.Measure(image, plane, rule, cancellationToken)).ToArray();
         using var threads = new ComputeThreads(model.Device);
-        var predictor = new TilePredictor(model, new PredictionOptions(labels, Statistics.Layers(statistics), plan.FixedPointBits(planes.Count)), threads);
+        using var predictor = new TilePredictor(model, threads, precision);
+        var options = new PredictionOptions(labels, Statistics.Layers(statistics), plan.FixedPointBits(planes.Count));
         var stitcher = new ChunkStitcher(plan, planes.Count, Math.Max(plan.Slide.Width, plan.Slide.Height), statistics);
         StitchedChunk? slide = null;
         for (int index = 0; index < plan.BlockCount; index++)
         {
             var block = plan.Block(index);
             var windows = planes.Select((plane, i) => PlaneWindow.Read(image, plane, block.Input, ranges[i], rule)).ToArray();
-            slide = stitcher.Add(predictor.Predict(plan, block, windows, progress, cancellationToken), plan.Slide).SingleOrDefault() ?? slide;
+            slide = stitcher.Add(predictor.Predict(plan, block, windows, options, progress, cancellationToken), plan.Slide).SingleOrDefault() ?? slide;
         }
 
         return slide!;

@@ -1,67 +1,77 @@
 using StainGrid.Tiling;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
 
-/// <summary>Runs the network on the tiles of a block, batches side by side on the device's threads, and sums their predictions. One
+/// <summary>Runs a model on the tiles of blocks, batches side by side on the device's threads, and sums their predictions. One
 /// block at a time.</summary>
-public sealed class TilePredictor
+public sealed class TilePredictor : IDisposable
 {
     private readonly StainModel model;
-    private readonly PredictionOptions options;
     private readonly ComputeThreads threads;
+    private readonly InferenceNetwork? inference;
+    private readonly ForwardPass[] passes;
     private readonly Buffers[] buffers;
 
-    /// <summary>Prepares buffers for one batch a thread.</summary>
-    /// <param name="model">The model, in evaluation mode; not disposed of here.</param>
-    /// <param name="options">Labels, layers and batch size.</param>
+    /// <summary>Prepares a model for prediction.</summary>
+    /// <param name="model">The model, in evaluation mode; not disposed of here. On an accelerator bfloat16 rounds its weights.</param>
     /// <param name="threads">The threads of the model's device; not disposed of here.</param>
-    public TilePredictor(StainModel model, PredictionOptions options, ComputeThreads threads)
+    /// <param name="precision">Float32 or bfloat16.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The precision is another.</exception>
+    public TilePredictor(StainModel model, ComputeThreads threads, Precision precision = Precision.Float32)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(threads);
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.BatchSize, 1);
+        if (precision is not (Precision.Float32 or Precision.BFloat16))
+            throw new ArgumentOutOfRangeException(nameof(precision), precision, "A model is computed in float32 or bfloat16.");
         this.model = model;
-        this.options = options;
         this.threads = threads;
-        buffers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Buffers(
-            new float[options.BatchSize * Tile.ContextSize * Tile.ContextSize],
-            new int[options.BatchSize * options.Channels * Tile.Size * Tile.Size]))];
+        if (precision == Precision.BFloat16 && model.Device.type == DeviceType.CPU)
+            inference = new InferenceNetwork(model.Network);
+        else if (precision == Precision.BFloat16)
+            model.RoundWeights();
+        passes = [.. Enumerable.Range(0, threads.Count).Select(_ => inference is null ? (ForwardPass)new ModulePass(model) : new InferencePass(inference))];
+        buffers = [.. passes.Select(_ => new Buffers())];
     }
 
     /// <summary>Predicts a block: the sum over its tiles and the given planes.</summary>
     /// <param name="plan">The slide's plan.</param>
     /// <param name="block">The block.</param>
     /// <param name="planes">For each plane the pixels of <see cref="Block.Input"/>.</param>
+    /// <param name="options">What is predicted of each tile.</param>
     /// <param name="progress">Told the number of tiles (a tile and plane counts one) after each batch, on any of the threads, one at a time.</param>
     /// <param name="cancellationToken">Stops between batches.</param>
-    public ProbabilityMap Predict(TilingPlan plan, Block block, IReadOnlyList<PlaneWindow> planes,
+    /// <exception cref="ArgumentOutOfRangeException">The batch has no tile.</exception>
+    public ProbabilityMap Predict(TilingPlan plan, Block block, IReadOnlyList<PlaneWindow> planes, PredictionOptions options,
         Action<int>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(block);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.BatchSize, 1);
         var map = ProbabilityMap.Empty(block.Index, block.Extent, options.Channels);
         var batches = planes.SelectMany(_ => plan.Tiles(block), (plane, tile) => (Plane: plane, Tile: tile)).Chunk(options.BatchSize).ToArray();
         int taken = 0;
         threads.Run(thread =>
         {
-            var (contexts, values) = buffers[thread];
+            var buffer = buffers[thread];
+            buffer.Fit(options);
             for (int next; (next = Interlocked.Increment(ref taken) - 1) < batches.Length;)
             {
                 try
                 {
                     cancellationToken.ThrowIfCancellationRequested();
                     var batch = batches[next];
-                    Array.Clear(contexts);
+                    Array.Clear(buffer.Contexts);
                     for (int i = 0; i < batch.Length; i++)
-                        batch[i].Plane.CopyContext(batch[i].Tile, contexts.AsSpan(i * Tile.ContextSize * Tile.ContextSize));
-                    Run(contexts, values);
+                        batch[i].Plane.CopyContext(batch[i].Tile, buffer.Contexts.AsSpan(i * Tile.ContextSize * Tile.ContextSize));
+                    Run(passes[thread], buffer, options);
                     int size = options.Channels * Tile.Size * Tile.Size;
                     lock (map)   // whole numbers: the order does not matter
                     {
                         for (int i = 0; i < batch.Length; i++)
-                            map.Add(plan, batch[i].Tile, values.AsSpan(i * size, size));
+                            map.Add(plan, batch[i].Tile, buffer.Values.AsSpan(i * size, size));
                         progress?.Invoke(batch.Length);
                     }
                 }
@@ -75,26 +85,42 @@ public sealed class TilePredictor
         return map;
     }
 
-    private void Run(float[] contexts, int[] values)
+    /// <summary>Frees what was prepared.</summary>
+    public void Dispose()
+    {
+        foreach (var pass in passes)
+            pass.Dispose();
+        inference?.Dispose();
+    }
+
+    private void Run(ForwardPass pass, Buffers buffer, PredictionOptions options)
     {
         using var scope = NewDisposeScope();
         using var gradients = no_grad();
-        var context = tensor(contexts, [options.BatchSize, 1, Tile.ContextSize, Tile.ContextSize]).to(model.Device);
-        var patches = MultiScalePatches.Cut(context, model.Network.Options.PatchScales);       // [N, S, 128, 128]
-        var features = model.Network.Features(patches);                                        // [N, 90, 128, 128]
-        var images = new List<Tensor>(options.BatchSize);
-        for (int tile = 0; tile < options.BatchSize; tile++)
-        {
-            // One tile and label at a time: the 256 levels of more do not fit the cache and cost three times as much.
-            using var labels = NewDisposeScope();
-            var one = features.narrow(0, tile, 1);                                             // [1, 90, 128, 128]
-            images.Add(cat([.. options.Labels.Select(label =>
-                DistributionStatistics.Of(model.Network.Logits(one, label), options.Layers))], 1).MoveToOuterDisposeScope());
-        }
-
-        var fixedPoint = (cat(images, 0) * (1 << options.FixedPointBits)).round_().to(ScalarType.Int32).contiguous().cpu();
-        fixedPoint.data<int>().CopyTo(values);                                                 // [N, labels x layers, 128, 128]
+        var contexts = tensor(buffer.Contexts, [options.BatchSize, 1, Tile.ContextSize, Tile.ContextSize]);
+        if (model.Device.type != DeviceType.CPU)
+            contexts = contexts.pin_memory().to(model.Device, non_blocking: true);             // beside what the other thread computes
+        pass.Run(MultiScalePatches.Cut(contexts, model.Network.Options.PatchScales), options.Labels, options.Layers, buffer.Images);
+        float scale = 1 << options.FixedPointBits;
+        for (int i = 0; i < buffer.Values.Length; i++)
+            buffer.Values[i] = (int)MathF.Round(buffer.Images[i] * scale);
     }
 
-    private sealed record Buffers(float[] Contexts, int[] Values);
+    private sealed class Buffers
+    {
+        public float[] Contexts { get; private set; } = [];
+
+        public float[] Images { get; private set; } = [];
+
+        public int[] Values { get; private set; } = [];
+
+        public void Fit(PredictionOptions options)
+        {
+            int contexts = options.BatchSize * Tile.ContextSize * Tile.ContextSize, values = options.BatchSize * options.Channels * Tile.Size * Tile.Size;
+            if (Contexts.Length != contexts)
+                Contexts = new float[contexts];
+            if (Values.Length != values)
+                (Images, Values) = (new float[values], new int[values]);
+        }
+    }
 }

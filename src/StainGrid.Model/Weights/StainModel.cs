@@ -1,4 +1,5 @@
 using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -27,6 +28,9 @@ public sealed class StainModel : IDisposable
 
     /// <summary>The device that the weights are on.</summary>
     public Device Device { get; private set; } = CPU;
+
+    /// <summary>What the network takes: float32, or bfloat16 after <see cref="RoundWeights"/>.</summary>
+    internal ScalarType ActivationType { get; private set; } = ScalarType.Float32;
 
     /// <summary>A model with initial weights.</summary>
     /// <param name="options">The network's shape.</param>
@@ -118,6 +122,19 @@ public sealed class StainModel : IDisposable
         Network.to(device);
         Device = device;
         return this;
+    }
+
+    /// <summary>Rounds the weights of all convolutions to bfloat16, for devices that multiply these faster: what autocast does at each call, once. Batch
+    /// norms stay float32. Not to be trained or saved any more.</summary>
+    internal void RoundWeights()
+    {
+        foreach (var module in Network.modules())
+        {
+            if (module is Conv2d or ConvTranspose2d)
+                module.to(ScalarType.BFloat16);
+        }
+
+        ActivationType = ScalarType.BFloat16;
     }
 
     /// <summary>Frees the weights.</summary>

@@ -42,8 +42,10 @@ public class PredictionTests
         }
     }
 
-    [Fact]
-    public void A_tile_s_result_does_not_depend_on_its_place_in_the_batch_or_on_its_neighbours()
+    [Theory]
+    [InlineData(Precision.Float32)]
+    [InlineData(Precision.BFloat16)]
+    public void A_tile_s_result_does_not_depend_on_its_place_in_the_batch_or_on_its_neighbours(Precision precision)
     {
         using var model = Small(Resampling.Attention);
         using var image = Noise(200, 128, 1);
@@ -53,18 +55,21 @@ public class PredictionTests
         var options = new PredictionOptions([0, 1], AllLayers, plan.FixedPointBits(1)) { BatchSize = 4 };
         var window = PlaneWindow.Read(image, 0, block.Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
         using var threads = new ComputeThreads(model.Device);
-        var together = new TilePredictor(model, options, threads).Predict(plan, block, [window], cancellationToken: TestContext.Current.CancellationToken);
+        using var predictor = new TilePredictor(model, threads, precision);
+        var together = predictor.Predict(plan, block, [window], options, cancellationToken: TestContext.Current.CancellationToken);
         var apart = ProbabilityMap.Empty(0, block.Extent, options.Channels);
         var single = new TilingPlan(200, 128, new TilingOptions(36, Blend.Uniform, 1));
         for (int index = single.BlockCount - 1; index >= 0; index--)
-            apart.Add(new TilePredictor(model, options, threads).Predict(single, single.Block(index), [window], cancellationToken: TestContext.Current.CancellationToken));
+            apart.Add(predictor.Predict(single, single.Block(index), [window], options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(together.Weights, apart.Weights);
         for (int channel = 0; channel < options.Channels; channel++)
             Assert.True(together.Sums[channel].AsSpan().SequenceEqual(apart.Sums[channel]), $"Channel {channel} differs.");
     }
 
-    [Fact]
-    public void The_bytes_do_not_depend_on_the_number_of_threads()
+    [Theory]
+    [InlineData(Precision.Float32)]
+    [InlineData(Precision.BFloat16)]
+    public void The_bytes_do_not_depend_on_the_number_of_threads(Precision precision)
     {
         using var model = StainModel.Create(new NetworkOptions(), [new("FIRST", 0, 65_535, "FF0000")], seed: 1);
         using var image = Noise(192, 128, 1);
@@ -79,7 +84,8 @@ public class PredictionTests
             using var threads = new ComputeThreads(model.Device, ours);
             Assert.Equal(torchs, torch.get_num_threads());
             int told = 0;
-            maps.Add(new TilePredictor(model, options, threads).Predict(plan, plan.Block(0), [window], tiles => told += tiles, TestContext.Current.CancellationToken));
+            using var predictor = new TilePredictor(model, threads, precision);
+            maps.Add(predictor.Predict(plan, plan.Block(0), [window], options, tiles => told += tiles, TestContext.Current.CancellationToken));
             Assert.Equal(plan.Block(0).TileCount, told);
         }
 
@@ -99,15 +105,16 @@ public class PredictionTests
         using var image = Noise(300, 300, 1);
         var plan = new TilingPlan(300, 300, new TilingOptions(64));
         using var threads = new ComputeThreads(model.Device, 3);
-        var predictor = new TilePredictor(model, new PredictionOptions([0], AllLayers, plan.FixedPointBits(1)) { BatchSize = 1 }, threads);
+        var options = new PredictionOptions([0], AllLayers, plan.FixedPointBits(1)) { BatchSize = 1 };
+        using var predictor = new TilePredictor(model, threads);
         var window = PlaneWindow.Read(image, 0, plan.Block(0).Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
         using var cancellation = new CancellationTokenSource();
         int batches = 0;
-        Assert.Throws<OperationCanceledException>(() => predictor.Predict(plan, plan.Block(0), [window], _ => { batches++; cancellation.Cancel(); }, cancellation.Token));
+        Assert.Throws<OperationCanceledException>(() => predictor.Predict(plan, plan.Block(0), [window], options, _ => { batches++; cancellation.Cancel(); }, cancellation.Token));
         Assert.InRange(batches, 1, threads.Count);
-        Assert.Throws<InvalidDataException>(() => predictor.Predict(plan, plan.Block(0), [window], _ => throw new InvalidDataException(), TestContext.Current.CancellationToken));
+        Assert.Throws<InvalidDataException>(() => predictor.Predict(plan, plan.Block(0), [window], options, _ => throw new InvalidDataException(), TestContext.Current.CancellationToken));
         Assert.Equal(16, plan.Block(0).TileCount);
-        predictor.Predict(plan, plan.Block(0), [window], _ => batches += 100, TestContext.Current.CancellationToken);
+        predictor.Predict(plan, plan.Block(0), [window], options, _ => batches += 100, TestContext.Current.CancellationToken);
         Assert.InRange(batches, 1601, 1600 + threads.Count);
     }
 
