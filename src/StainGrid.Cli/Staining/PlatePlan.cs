@@ -34,7 +34,7 @@ internal static class PlatePlan
             pixels += (long)field.Width * field.Height;
         }
 
-        double seconds = tiles * SecondsPerTile(model, settings, labels);
+        double seconds = tiles * await SecondsPerTileAsync(model, settings, labels);
         return new JsonObject
         {
             ["plate"] = layout.Name,
@@ -54,7 +54,7 @@ internal static class PlatePlan
     }
 
     // One batch a thread to warm up, one to measure.
-    private static double SecondsPerTile(StainModel model, StainSettings settings, int labels)
+    private static async Task<double> SecondsPerTileAsync(StainModel model, StainSettings settings, int labels)
     {
         using var threads = new ComputeThreads(model.Device);
         var precision = settings.Precision != Precision.Auto ? settings.Precision : ProductRate.PrefersBFloat16(model.Device.type == TorchSharp.DeviceType.CPU ? "cpu" : "") ? Precision.BFloat16 : Precision.Float32;
@@ -65,9 +65,9 @@ internal static class PlatePlan
         using var predictor = new TilePredictor(model, threads, precision);
         var block = plan.Block(0);
         var window = new PlaneWindow(block.Input, new float[block.Input.Area]);
-        predictor.Predict(plan, block, [window], options);
+        await predictor.PredictAsync(plan, block, [window], options);
         var clock = Stopwatch.StartNew();
-        predictor.Predict(plan, block, [window], options);
+        await predictor.PredictAsync(plan, block, [window], options);
         return clock.Elapsed.TotalSeconds / block.TileCount;
     }
 

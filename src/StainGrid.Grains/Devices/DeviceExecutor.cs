@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.Model;
@@ -8,17 +6,16 @@ using static TorchSharp.torch;
 
 namespace StainGrid.Grains;
 
-/// <summary>Owns a device: its threads, its models and its buffers. Grains await it and never block on torch.</summary>
+/// <summary>Owns a device: its threads and its models. Grains await it and never block on torch.</summary>
 public sealed class DeviceExecutor : IDeviceExecutor
 {
     private const int MaxModels = 2;
 
-    private readonly BlockingCollection<Action> work = [];
+    private readonly SemaphoreSlim loading = new(1);
     private readonly LinkedList<LoadedModel> models = [];
     private readonly BlobFiles blobs;
     private readonly Device device;
     private readonly ComputeThreads threads;
-    private readonly Thread thread;
 
     /// <summary>Starts the device's threads.</summary>
     /// <param name="name">"cpu" or "cuda:N".</param>
@@ -30,8 +27,6 @@ public sealed class DeviceExecutor : IDeviceExecutor
         this.blobs = blobs;
         device = Parse(name);
         threads = new ComputeThreads(device);
-        thread = new Thread(Run) { IsBackground = true, Name = $"device {name}" };
-        thread.Start();
     }
 
     /// <inheritdoc/>
@@ -56,83 +51,82 @@ public sealed class DeviceExecutor : IDeviceExecutor
     }
 
     /// <inheritdoc/>
-    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
+    public async Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
         Action<int> progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(job);
-        var result = new TaskCompletionSource<ProbabilityMap>(TaskCreationOptions.RunContinuationsAsynchronously);
-        work.Add(() =>
+        var plan = job.Plan();
+        var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), plan.FixedPointBits(job.Planes.Count)) { BatchSize = job.BatchSize };
+        var model = await TakeAsync(job, cancellationToken);
+        try
         {
-            try
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                var started = Stopwatch.GetTimestamp();
-                var plan = job.Plan();
-                var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), plan.FixedPointBits(job.Planes.Count)) { BatchSize = job.BatchSize };
-                result.SetResult(PredictorOf(job, cancellationToken).Predict(plan, block, planes, options, Count, cancellationToken));
+            return await model.Predictor.PredictAsync(plan, block, planes, options, Count, cancellationToken);
+        }
+        finally
+        {
+            lock (models)
+                model.Leave();
+        }
 
-                void Count(int tiles)
-                {
-                    Telemetry.Batch(Name, tiles, Stopwatch.GetElapsedTime(started));
-                    started = Stopwatch.GetTimestamp();
-                    progress(tiles);
-                }
-            }
-            catch (OperationCanceledException)
-            {
-                result.SetCanceled(cancellationToken);
-            }
-            catch (Exception e)
-            {
-                result.SetException(e);
-            }
-        }, CancellationToken.None);
-        return result.Task;
+        void Count(int tiles, TimeSpan duration)
+        {
+            Telemetry.Batch(Name, tiles, duration);
+            progress(tiles);
+        }
     }
 
     /// <summary>Finishes what was asked for, then frees the models.</summary>
     public void Dispose()
     {
-        work.CompleteAdding();
-        thread.Join();
         threads.Dispose();
-        work.Dispose();
-    }
-
-    private void Run()
-    {
-        foreach (var action in work.GetConsumingEnumerable())
-            action();
-        foreach (var model in models)
-            model.Dispose();
-    }
-
-    private TilePredictor PredictorOf(SlideJob job, CancellationToken cancellationToken)
-    {
-        var model = models.FirstOrDefault(model => model.Model.Sha256 == job.ModelSha256 && model.Precision == job.Precision);
-        if (model is not null)
+        lock (models)
         {
-            models.Remove(model);
+            foreach (var model in models)
+                model.Drop();
         }
-        else
+
+        loading.Dispose();
+    }
+
+    // The model of a job, the least recently used one given up for it where it is not here; whoever takes it leaves it.
+    private async Task<LoadedModel> TakeAsync(SlideJob job, CancellationToken cancellationToken)
+    {
+        await loading.WaitAsync(cancellationToken);
+        try
         {
-            model = Load(job, cancellationToken);
-            while (models.Count >= MaxModels)
+            LoadedModel? model;
+            lock (models)
             {
-                models.Last!.Value.Dispose();
-                models.RemoveLast();
+                model = models.FirstOrDefault(model => model.Sha256 == job.ModelSha256 && model.Precision == job.Precision);
+                if (model is not null)
+                    models.Remove(model);
             }
-        }
 
-        models.AddFirst(model);
-        return model.Predictor;
+            model ??= await Task.Run(() => LoadAsync(job, cancellationToken), cancellationToken);
+            lock (models)
+            {
+                while (models.Count >= MaxModels)
+                {
+                    models.Last!.Value.Drop();
+                    models.RemoveLast();
+                }
+
+                models.AddFirst(model);
+                model.Enter();
+            }
+
+            return model;
+        }
+        finally
+        {
+            loading.Release();
+        }
     }
 
-    private LoadedModel Load(SlideJob job, CancellationToken cancellationToken)
+    private async Task<LoadedModel> LoadAsync(SlideJob job, CancellationToken cancellationToken)
     {
-        // The device has nothing to do without its model: its thread may wait for the file.
         StainModel model;
-        using (var file = blobs.OpenAsync([job.Model], cancellationToken: cancellationToken).GetAwaiter().GetResult())
+        using (var file = await blobs.OpenAsync([job.Model], cancellationToken: cancellationToken))
             model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));
         try
         {
@@ -147,12 +141,27 @@ public sealed class DeviceExecutor : IDeviceExecutor
         }
     }
 
-    private sealed record LoadedModel(StainModel Model, Precision Precision, TilePredictor Predictor) : IDisposable
+    // Freed once it is dropped and nobody is in it.
+    private sealed class LoadedModel(StainModel model, Precision precision, TilePredictor predictor)
     {
-        public void Dispose()
+        private int uses = 1;
+
+        public string Sha256 => model.Sha256;
+
+        public Precision Precision => precision;
+
+        public TilePredictor Predictor => predictor;
+
+        public void Enter() => uses++;
+
+        public void Drop() => Leave();
+
+        public void Leave()
         {
-            Predictor.Dispose();
-            Model.Dispose();
+            if (--uses > 0)
+                return;
+            predictor.Dispose();
+            model.Dispose();
         }
     }
 }

@@ -4,13 +4,13 @@ using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
-/// <summary>Computes blocks on one device, one after the other.</summary>
+/// <summary>Computes blocks on one device, in the order in which they are asked for.</summary>
 public interface IDeviceExecutor : IDisposable
 {
     /// <summary>"cpu" or "cuda:N".</summary>
     string Name { get; }
 
-    /// <summary>Predicts a block, after those that were asked for before.</summary>
+    /// <summary>Predicts a block; its batches follow those of the blocks that were asked for before.</summary>
     /// <param name="job">The slide.</param>
     /// <param name="block">The block.</param>
     /// <param name="planes">For each plane the pixels of the block's input.</param>

@@ -1,4 +1,4 @@
-using System.Runtime.ExceptionServices;
+using System.Collections.Concurrent;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -8,11 +8,8 @@ namespace StainGrid.Model;
 /// faster). A GPU is fed by two: one queues a batch while the other waits for its result.</summary>
 public sealed class ComputeThreads : IDisposable
 {
-    private readonly Barrier start;
-    private readonly CountdownEvent running;
+    private readonly BlockingCollection<Action<int>> queue = [];
     private readonly Thread[] threads;
-    private Action<int>? body;
-    private ExceptionDispatchInfo? failure;
 
     /// <summary>Starts the threads of a device.</summary>
     /// <param name="device">The device.</param>
@@ -23,67 +20,77 @@ public sealed class ComputeThreads : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         bool cpu = device.type == TorchSharp.DeviceType.CPU;
         Count = count > 0 ? count : cpu ? Environment.ProcessorCount : 2;
-        start = new Barrier(Count + 1);
-        running = new CountdownEvent(Count);
 
         // libtorch keeps the number for each thread, but a thread takes that which was set last in the process when it first computes:
         // each sets its own after that, and the process's is put back.
         int before = get_num_threads();
-        threads = [.. Enumerable.Range(0, Count).Select(index => new Thread(() => Run(index, cpu)) { IsBackground = true, Name = $"{device} {index}" })];
+        using var started = new CountdownEvent(Count);
+        threads = [.. Enumerable.Range(0, Count).Select(index => new Thread(() => Run(index, cpu, started)) { IsBackground = true, Name = $"{device} {index}" })];
         foreach (var thread in threads)
             thread.Start();
-        running.Wait();
+        started.Wait();
         set_num_threads(before);
     }
 
     /// <summary>How many.</summary>
     public int Count { get; }
 
-    /// <summary>Runs <paramref name="work"/> on every thread, with the thread's number, and waits for all. One call at a time.</summary>
-    /// <exception cref="Exception">What the first of them threw.</exception>
-    public void Run(Action<int> work)
+    /// <summary>Runs <paramref name="work"/> for each item, with the number of the thread it is on and the item's. Items are taken in order, after those of the calls
+    /// before, whose last ones may still be running.</summary>
+    /// <returns>Ends when all have ended. Once one has thrown, those that were not taken are left out, and its exception is this task's.</returns>
+    /// <exception cref="InvalidOperationException">The threads have ended.</exception>
+    public Task RunAsync(int items, Action<int, int> work)
     {
         ArgumentNullException.ThrowIfNull(work);
-        body = work;
-        failure = null;
-        running.Reset();
-        start.SignalAndWait();
-        running.Wait();
-        failure?.Throw();
+        ArgumentOutOfRangeException.ThrowIfLessThan(items, 1);
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Exception? failure = null;
+        int left = items;
+        for (int i = 0; i < items; i++)
+        {
+            int item = i;
+            queue.Add(thread =>
+            {
+                try
+                {
+                    if (Volatile.Read(ref failure) is null)
+                        work(thread, item);
+                }
+                catch (Exception e)
+                {
+                    Interlocked.CompareExchange(ref failure, e, null);
+                }
+
+                if (Interlocked.Decrement(ref left) > 0)
+                    return;
+                if (failure is OperationCanceledException cancelled)
+                    done.SetCanceled(cancelled.CancellationToken);
+                else if (failure is not null)
+                    done.SetException(failure);
+                else
+                    done.SetResult();
+            });
+        }
+
+        return done.Task;
     }
 
-    /// <summary>Ends the threads.</summary>
+    /// <summary>Finishes what was asked for, then ends the threads.</summary>
     public void Dispose()
     {
-        body = null;
-        start.SignalAndWait();
+        queue.CompleteAdding();
         foreach (var thread in threads)
             thread.Join();
-        start.Dispose();
-        running.Dispose();
+        queue.Dispose();
     }
 
-    private void Run(int index, bool cpu)
+    private void Run(int index, bool cpu, CountdownEvent started)
     {
         _ = get_num_threads();
         if (cpu)
             set_num_threads(1);
-        running.Signal();
-        while (true)
-        {
-            start.SignalAndWait();
-            if (body is null)
-                return;
-            try
-            {
-                body(index);
-            }
-            catch (Exception e)
-            {
-                Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
-            }
-
-            running.Signal();
-        }
+        started.Signal();
+        foreach (var action in queue.GetConsumingEnumerable())
+            action(index);
     }
 }

@@ -25,7 +25,7 @@ public static class ProductRate
         const int Runs = 6;
         double best = double.PositiveInfinity;
         using var threads = new ComputeThreads(CPU, 1);
-        threads.Run(_ =>
+        threads.RunAsync(1, (_, _) =>
         {
             using var scope = NewDisposeScope();
             using var gradients = no_grad();
@@ -37,7 +37,7 @@ public static class ProductRate
                 left.matmul(right).Dispose();
                 best = Math.Min(best, Stopwatch.GetElapsedTime(started).TotalSeconds);
             }
-        });
+        }).GetAwaiter().GetResult();
         return 2.0 * side * side * side / best / 1e9;
     }
 }

@@ -37,7 +37,8 @@ public static class SlidePredictor
         {
             var block = plan.Block(index);
             var windows = planes.Select((plane, i) => PlaneWindow.Read(image, plane, block.Input, ranges[i], rule)).ToArray();
-            slide = stitcher.Add(predictor.Predict(plan, block, windows, options, progress, cancellationToken), plan.Slide).SingleOrDefault() ?? slide;
+            var map = predictor.PredictAsync(plan, block, windows, options, (tiles, _) => progress?.Invoke(tiles), cancellationToken).GetAwaiter().GetResult();
+            slide = stitcher.Add(map, plan.Slide).SingleOrDefault() ?? slide;
         }
 
         return slide!;

@@ -45,7 +45,7 @@ public class PredictionTests
     [Theory]
     [InlineData(Precision.Float32)]
     [InlineData(Precision.BFloat16)]
-    public void A_tile_s_result_does_not_depend_on_its_place_in_the_batch_or_on_its_neighbours(Precision precision)
+    public async Task A_tile_s_result_does_not_depend_on_its_place_in_the_batch_or_on_its_neighbours(Precision precision)
     {
         using var model = Small(Resampling.Attention);
         using var image = Noise(200, 128, 1);
@@ -56,11 +56,11 @@ public class PredictionTests
         var window = PlaneWindow.Read(image, 0, block.Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
         using var threads = new ComputeThreads(model.Device);
         using var predictor = new TilePredictor(model, threads, precision);
-        var together = predictor.Predict(plan, block, [window], options, cancellationToken: TestContext.Current.CancellationToken);
+        var together = await predictor.PredictAsync(plan, block, [window], options, cancellationToken: TestContext.Current.CancellationToken);
         var apart = ProbabilityMap.Empty(0, block.Extent, options.Channels);
         var single = new TilingPlan(200, 128, new TilingOptions(36, Blend.Uniform, 1));
         for (int index = single.BlockCount - 1; index >= 0; index--)
-            apart.Add(predictor.Predict(single, single.Block(index), [window], options, cancellationToken: TestContext.Current.CancellationToken));
+            apart.Add(await predictor.PredictAsync(single, single.Block(index), [window], options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(together.Weights, apart.Weights);
         for (int channel = 0; channel < options.Channels; channel++)
             Assert.True(together.Sums[channel].AsSpan().SequenceEqual(apart.Sums[channel]), $"Channel {channel} differs.");
@@ -69,7 +69,7 @@ public class PredictionTests
     [Theory]
     [InlineData(Precision.Float32)]
     [InlineData(Precision.BFloat16)]
-    public void The_bytes_do_not_depend_on_the_number_of_threads(Precision precision)
+    public async Task The_bytes_do_not_depend_on_the_number_of_threads(Precision precision)
     {
         using var model = StainModel.Create(new NetworkOptions(), [new("FIRST", 0, 65_535, "FF0000")], seed: 1);
         using var image = Noise(192, 128, 1);
@@ -85,7 +85,7 @@ public class PredictionTests
             Assert.Equal(torchs, torch.get_num_threads());
             int told = 0;
             using var predictor = new TilePredictor(model, threads, precision);
-            maps.Add(predictor.Predict(plan, plan.Block(0), [window], options, tiles => told += tiles, TestContext.Current.CancellationToken));
+            maps.Add(await predictor.PredictAsync(plan, plan.Block(0), [window], options, (tiles, _) => told += tiles, TestContext.Current.CancellationToken));
             Assert.Equal(plan.Block(0).TileCount, told);
         }
 
@@ -99,7 +99,7 @@ public class PredictionTests
     }
 
     [Fact]
-    public void A_batch_that_fails_ends_its_block_and_not_the_threads()
+    public async Task A_batch_that_fails_ends_its_block_and_not_the_threads()
     {
         using var model = Small(Resampling.Convolution);
         using var image = Noise(300, 300, 1);
@@ -110,12 +110,29 @@ public class PredictionTests
         var window = PlaneWindow.Read(image, 0, plan.Block(0).Input, new PlaneRange(0, 1000), model.Metadata.Normalisation);
         using var cancellation = new CancellationTokenSource();
         int batches = 0;
-        Assert.Throws<OperationCanceledException>(() => predictor.Predict(plan, plan.Block(0), [window], options, _ => { batches++; cancellation.Cancel(); }, cancellation.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => predictor.PredictAsync(plan, plan.Block(0), [window], options, (_, _) => { batches++; cancellation.Cancel(); }, cancellation.Token));
         Assert.InRange(batches, 1, threads.Count);
-        Assert.Throws<InvalidDataException>(() => predictor.Predict(plan, plan.Block(0), [window], options, _ => throw new InvalidDataException(), TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<InvalidDataException>(() => predictor.PredictAsync(plan, plan.Block(0), [window], options, (_, _) => throw new InvalidDataException(), TestContext.Current.CancellationToken));
         Assert.Equal(16, plan.Block(0).TileCount);
-        predictor.Predict(plan, plan.Block(0), [window], options, _ => batches += 100, TestContext.Current.CancellationToken);
+        await predictor.PredictAsync(plan, plan.Block(0), [window], options, (_, _) => batches += 100, TestContext.Current.CancellationToken);
         Assert.InRange(batches, 1601, 1600 + threads.Count);
+    }
+
+    [Fact]
+    public async Task The_next_call_s_items_run_beside_the_last_ones_of_the_call_before()
+    {
+        using var threads = new ComputeThreads(torch.CPU, 2);
+        using var next = new ManualResetEventSlim();
+        var order = new List<int>();
+        var first = threads.RunAsync(1, (_, _) => Assert.True(next.Wait(TimeSpan.FromSeconds(30))));
+        await threads.RunAsync(3, (_, item) =>
+        {
+            order.Add(item);   // the other thread is taken: one at a time
+            if (item == 2)
+                next.Set();
+        });
+        await first;
+        Assert.Equal([0, 1, 2], order);
     }
 
     [Theory]
