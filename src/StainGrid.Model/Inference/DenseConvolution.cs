@@ -24,13 +24,14 @@ internal sealed class DenseConvolution : IDisposable
         weight = folded.permute(1, 2, 3, 0).flatten(1).contiguous()                          // [C, 9c], tap after tap
             .to(ScalarType.BFloat16).DetachFromDisposeScope();
         bias = shift.data<float>().ToArray();
+        ProductColumns = Taps * Channels;
     }
 
     /// <summary>Output channels, c.</summary>
     public int Channels => bias.Length;
 
     /// <summary>Columns that the products take: nine for each output channel.</summary>
-    public int ProductColumns => (int)weight.shape[1];
+    public int ProductColumns { get; }
 
     /// <summary>[HW, C] -> [HW, c].</summary>
     /// <param name="input">The input.</param>
@@ -43,39 +44,46 @@ internal sealed class DenseConvolution : IDisposable
         products.SetProduct(input.Values, weight);
         ref ushort from = ref MemoryMarshal.GetReference(products.Span);
         var to = output.Span;
-        int channels = bias.Length, vectors = channels / BFloat16.Lanes * BFloat16.Lanes, columns = ProductColumns;
-        Span<int> taps = stackalloc int[Taps];
+        Span<int> near = stackalloc int[Taps], taps = stackalloc int[Taps];
+        for (int tap = 0; tap < Taps; tap++)
+            near[tap] = ((tap / 3 - 1) * width + tap % 3 - 1) * ProductColumns + tap * Channels;
         for (int y = 0; y < height; y++)
         {
             for (int x = 0; x < width; x++)
             {
-                int count = 0;
-                for (int tap = 0; tap < Taps; tap++)
+                int pixel = y * width + x, count = 0;
+                bool inside = x > 0 && y > 0 && x < width - 1 && y < height - 1;
+                for (int tap = 0; tap < Taps && !inside; tap++)
                 {
-                    int row = y + tap / 3 - 1, column = x + tap % 3 - 1;
-                    if ((uint)row < (uint)height && (uint)column < (uint)width)   // zeros beyond the border
-                        taps[count++] = (row * width + column) * columns + tap * channels;
+                    if ((uint)(y + tap / 3 - 1) < (uint)height && (uint)(x + tap % 3 - 1) < (uint)width)   // zeros beyond the border
+                        taps[count++] = near[tap];
                 }
 
-                var line = to.Slice((y * width + x) * output.Stride, channels);
-                for (int i = 0; i < vectors; i += BFloat16.Lanes)
-                {
-                    var sum = Vector512.LoadUnsafe(ref bias[i]);
-                    foreach (int tap in taps[..count])
-                        sum += BFloat16.Load(ref Unsafe.Add(ref from, tap + i));
-                    BFloat16.Store(Vector512.MaxNative(sum, Vector512<float>.Zero), ref line[i]);
-                }
-
-                for (int i = vectors; i < channels; i++)
-                {
-                    float sum = bias[i];
-                    foreach (int tap in taps[..count])
-                        sum += BFloat16.ToSingle(Unsafe.Add(ref from, tap + i));
-                    line[i] = BFloat16.FromSingle(Math.Max(sum, 0));
-                }
+                Sum(ref Unsafe.Add(ref from, pixel * ProductColumns), inside ? near : taps[..count], to.Slice(pixel * output.Stride, Channels));
             }
         }
     }
 
     public void Dispose() => weight.Dispose();
+
+    // The ReLU of the bias and what lies at some distances from a pixel's first product.
+    private void Sum(ref ushort from, ReadOnlySpan<int> taps, Span<ushort> to)
+    {
+        int i = 0;
+        for (; i <= to.Length - BFloat16.Lanes; i += BFloat16.Lanes)
+        {
+            var sum = Vector512.LoadUnsafe(ref bias[i]);
+            foreach (int tap in taps)
+                sum += BFloat16.Load(ref Unsafe.Add(ref from, tap + i));
+            BFloat16.Store(Vector512.MaxNative(sum, Vector512<float>.Zero), ref to[i]);
+        }
+
+        for (; i < to.Length; i++)
+        {
+            float sum = bias[i];
+            foreach (int tap in taps)
+                sum += BFloat16.ToSingle(Unsafe.Add(ref from, tap + i));
+            to[i] = BFloat16.FromSingle(Math.Max(sum, 0));
+        }
+    }
 }
