@@ -37,7 +37,7 @@ public static class SiloBuilderExtensions
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
-        silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>()));
+        silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>(), devices.Threads));
         silo.Services.TryAddSingleton(_ => new BlobFiles(inputs));
         silo.Services.AddSingleton<ModelFiles>();
         silo.Services.AddSingleton<ClusterPrecision>();

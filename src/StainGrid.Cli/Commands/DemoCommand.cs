@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 using StainGrid.Imaging.Specimen;
 using StainGrid.Model;
@@ -81,7 +82,7 @@ internal static class DemoCommand
             Overwrite = true,
         };
         StainResult result;
-        await using (var session = await StainSession.StartAsync("cpu", verbose: false))
+        await using (var session = await StainSession.StartAsync(new DeviceOptions(), verbose: false))
             result = await session.StainAsync(request, "demo", !json, cancellationToken);
         if (result.Status.State != SlideState.Complete)
         {

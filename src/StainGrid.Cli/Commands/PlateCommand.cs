@@ -55,7 +55,7 @@ internal static class PlateCommand
             --model and --output: the same paths, or the same stores.
             """)
         {
-            source, output, pattern, id, weight, watch, run.Device, run.Json, run.Verbose,
+            source, output, pattern, id, weight, watch, run.Device, run.Threads, run.Json, run.Verbose,
         };
         options.AddTo(command);
         cluster.AddTo(command);
@@ -83,7 +83,7 @@ internal static class PlateCommand
                 return ExitCodes.Done;
             }
 
-            return await EmbeddedAsync(parsed.GetValue(run.Device)!, parsed.GetValue(run.Verbose), store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
+            return await EmbeddedAsync(run.Devices(parsed), parsed.GetValue(run.Verbose), store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
         }, cancellationToken));
         return command;
     }
@@ -143,7 +143,7 @@ internal static class PlateCommand
     {
         var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
         var run = new RunOptions();
-        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device], async (client, plate, _, json, _) =>
+        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device, run.Threads], async (client, plate, _, json, _) =>
         {
             int fields = await client.RetryPlateAsync(plate);
             if (!json)
@@ -152,7 +152,7 @@ internal static class PlateCommand
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(parsed.GetValue(run.Device)!, verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(run.Devices(parsed), verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -198,11 +198,11 @@ internal static class PlateCommand
     }
 
     // The grains keep their state beside the plate, so that the same command goes on where this one stopped.
-    private static async Task<int> EmbeddedAsync(string device, bool verbose, string output,
+    private static async Task<int> EmbeddedAsync(DeviceOptions devices, bool verbose, string output,
         Func<StainGridClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
     {
         await using var silo = await EmbeddedSilo.StartAsync(
-            new DeviceOptions { Devices = [device] },
+            devices,
             verbose ? LogLevel.Information : LogLevel.None,
             BlobStores.Open(output).Within(".staingrid/grains"),
             cancellationToken: cancellationToken);

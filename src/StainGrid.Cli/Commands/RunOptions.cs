@@ -1,4 +1,5 @@
 using System.CommandLine;
+using StainGrid.Grains;
 
 namespace StainGrid.Cli;
 
@@ -11,6 +12,16 @@ internal sealed class RunOptions
         DefaultValueFactory = _ => "cpu",
         HelpName = "cpu|cuda:N",
     };
+
+    public Option<int> Threads { get; } = new("--threads")
+    {
+        Description = "Cores that --device cpu computes on, a tile each; 0 for all. Does not change the result.",
+        Validators = { result => { if (result.Tokens is [var token] && int.TryParse(token.Value, out int count) && count is < 0 or > 1024) result.AddError("--threads must be 0 to 1024."); } },
+        HelpName = "N",
+    };
+
+    /// <summary>The device that was asked for.</summary>
+    public DeviceOptions Devices(ParseResult parsed) => new() { Devices = [parsed.GetValue(Device)!], Threads = parsed.GetValue(Threads) };
 
     public Option<bool> Overwrite { get; } = new("--overwrite") { Description = "Replace complete outputs of earlier runs." };
 

@@ -23,6 +23,7 @@ internal static class SiloCommand
         var gatewayPort = Setting("gateway-port", "P", "The port for clients. Default: 0, a free one.");
         var advertise = Setting("advertise", "IP", "The address at which others reach this silo. Default: 127.0.0.1, for this machine alone.");
         var leases = Setting("leases", "N", "Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16. Default: 3.");
+        var threads = Setting("threads", "N", "Cores that the device cpu computes on, a tile each. Default: 0, all.");
         var inputs = Setting("input-cache", "GIB", "The most that is kept in the temporary folder of images and models that come from blobs, 1 and more. A stack must fit as a whole. Default: 8.");
         var shutdown = Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
         var verbose = new Option<bool>("--verbose") { Description = "Log what the silo does to the standard error." };
@@ -45,7 +46,7 @@ internal static class SiloCommand
             Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable, or the cluster declared the silo
             dead, which did not answer for some seconds: start it again; 2 an option is wrong.
             """);
-        foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, inputs, shutdown, verbose])
+        foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, threads, inputs, shutdown, verbose])
             command.Options.Add(option);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -72,6 +73,7 @@ internal static class SiloCommand
                     {
                         Devices = (Value(device) ?? "cpu").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries),
                         Leases = Number(leases, defaults.Devices.Leases),
+                        Threads = Number(threads, 0),
                     },
                     Inputs = new BlobFilesOptions { MaxBytes = (long)Number(inputs, 8) << 30 },
                     ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),

@@ -44,6 +44,7 @@ internal static class StainCommand
             output,
             stack,
             run.Device,
+            run.Threads,
             run.Overwrite,
             run.Json,
             run.Verbose,
@@ -68,7 +69,7 @@ internal static class StainCommand
             StainSession session;
             try
             {
-                session = await StainSession.StartAsync(parsed.GetValue(run.Device)!, parsed.GetValue(run.Verbose));
+                session = await StainSession.StartAsync(run.Devices(parsed), parsed.GetValue(run.Verbose));
             }
             catch (ArgumentException e)
             {

@@ -23,8 +23,8 @@ internal sealed class StainSession : IAsyncDisposable
     public BlobFiles Inputs => silo.Inputs;
 
     /// <exception cref="ArgumentException">The device is not here.</exception>
-    public static async Task<StainSession> StartAsync(string device, bool verbose) => new(await EmbeddedSilo.StartAsync(
-        new DeviceOptions { Devices = [device] }, verbose ? LogLevel.Information : LogLevel.None));
+    public static async Task<StainSession> StartAsync(DeviceOptions devices, bool verbose) => new(await EmbeddedSilo.StartAsync(
+        devices, verbose ? LogLevel.Information : LogLevel.None));
 
     /// <summary>Stains one slide, showing its progress. Cancelling cancels the slide and waits until it has ended.</summary>
     public async Task<StainResult> StainAsync(SlideRequest request, string name, bool showProgress, CancellationToken cancellationToken)

@@ -20,13 +20,14 @@ public sealed class DeviceExecutor : IDeviceExecutor
     /// <summary>Starts the device's threads.</summary>
     /// <param name="name">"cpu" or "cuda:N".</param>
     /// <param name="blobs">Keeps the model files that are blobs.</param>
+    /// <param name="threads">How many (<see cref="DeviceOptions.Threads"/>); 0 for the device's own number.</param>
     /// <exception cref="ArgumentException">There is no such device here.</exception>
-    public DeviceExecutor(string name, BlobFiles blobs)
+    public DeviceExecutor(string name, BlobFiles blobs, int threads = 0)
     {
         Name = name;
         this.blobs = blobs;
         device = Parse(name);
-        threads = new ComputeThreads(device);
+        this.threads = new ComputeThreads(device, device.type == TorchSharp.DeviceType.CPU ? threads : 0);
     }
 
     /// <inheritdoc/>

@@ -12,4 +12,8 @@ public sealed record DeviceOptions
     /// <summary>Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16.</summary>
     [Range(1, 16)]
     public int Leases { get; init; } = 3;
+
+    /// <summary>Tiles that "cpu" computes side by side, each on a core of its own, 1 to 1024; 0 for all cores. Does not change the result.</summary>
+    [Range(0, 1024)]
+    public int Threads { get; init; }
 }
