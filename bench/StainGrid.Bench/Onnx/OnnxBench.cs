@@ -23,7 +23,7 @@ internal static class OnnxBench
     private const int Timings = 3;
     private const int TilesPerTiming = 16;
 
-    // Means are 0 to 1, but those of a new network all lie within some 0.05 around 0.5; float32 in another order moves them by 1e-6.
+    // Means are 0 to 1, but those of a new network all lie within some 0.05 around 0.5; float32 in another order moves them by less than 1e-6.
     private const float Tolerance = 1e-4f;
 
     /// <summary>Prints the settings' figures for the paper's network with eight labels.</summary>
@@ -110,5 +110,5 @@ internal static class OnnxBench
     }
 
     private static void Print(OnnxFigure figure) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-        $"batch {figure.Settings.Batch}, {figure.Settings.Threads} threads, {figure.Settings.Callers} side by side: {figure.TilesPerSecond:F2} tiles/s (others' {figure.OtherCores:F1} cores)"));
+        $"batch {figure.Settings.Batch}, intra-op threads {figure.Settings.Threads}, calls side by side {figure.Settings.Callers}: {figure.TilesPerSecond:F2} tiles/s (others' {figure.OtherCores:F1} cores)"));
 }
