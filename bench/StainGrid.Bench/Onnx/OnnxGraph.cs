@@ -47,6 +47,16 @@ internal sealed class OnnxGraph
         return output;
     }
 
+    /// <summary>Splits a value along its first dimension into equal parts.</summary>
+    public IReadOnlyList<string> Split(string value, int parts)
+    {
+        string name = Add("Split", [value], Attribute("axis", 0));
+        var outputs = graph.Node[^1].Output;
+        outputs.Clear();
+        outputs.Add(Enumerable.Range(0, parts).Select(part => $"{name}_{part}"));
+        return outputs;
+    }
+
     /// <summary>Adds a float32 constant with the values of a tensor.</summary>
     public string Constant(string name, torch.Tensor tensor)
     {
