@@ -71,61 +71,28 @@ internal sealed class BlockedAttention
     }
 
     // Scores become 2^(score - maximum so far), rounded; sums grow by what was rounded to.
-    internal void Exponentiate(PixelMatrix weights)
+    private void Exponentiate(PixelMatrix weights)
     {
         var lines = weights.Span;
         for (int row = 0; row < weights.Rows; row++)
         {
             var line = lines.Slice(row * weights.Columns, weights.Columns);
-            float before = maxima[row], maximum = Math.Max(before, Maximum(line));
-            float scale = BFloat16.Exp2(Vector512.Create(before - maximum)).ToScalar();
+            float before = maxima[row], maximum = Math.Max(before, BFloat16Vector.Maximum(line));
+            float scale = BFloat16Vector.Exp2(Vector512.Create(before - maximum)).ToScalar();
             maxima[row] = maximum;
             scales[row] = scale;
             sums[row] = sums[row] * scale + Exponentiate(line, maximum);
         }
     }
 
-    private static float Maximum(Span<ushort> line)
-    {
-        // A bfloat16 of 0 or more is ordered as its bits are. Where there is none, bits are ordered the other way round: the largest value has the least.
-        ref short bits = ref Unsafe.As<ushort, short>(ref MemoryMarshal.GetReference(line));
-        nuint step = (nuint)Vector512<short>.Count, whole = (nuint)line.Length / step * step;
-        var most = Vector512.Create(short.MinValue);
-        for (nuint i = 0; i < whole; i += step)
-            most = Vector512.Max(most, Vector512.LoadUnsafe(ref bits, i));
-        short largest = Largest(most, line[(int)whole..]);
-        if (largest >= 0)
-            return BFloat16.ToSingle((ushort)largest);
-
-        most = Vector512.Create(short.MinValue);
-        for (nuint i = 0; i < whole; i += step)
-            most = Vector512.Max(most, ~Vector512.LoadUnsafe(ref bits, i));
-        Span<ushort> rest = stackalloc ushort[line.Length - (int)whole];
-        for (int i = 0; i < rest.Length; i++)
-            rest[i] = (ushort)~line[(int)whole + i];
-        return BFloat16.ToSingle((ushort)~Largest(most, rest));
-    }
-
-    private static short Largest(Vector512<short> most, Span<ushort> rest)
-    {
-        var half = Vector256.Max(most.GetLower(), most.GetUpper());
-        var quarter = Vector128.Max(half.GetLower(), half.GetUpper());
-        short largest = quarter[0];
-        for (int lane = 1; lane < Vector128<short>.Count; lane++)
-            largest = Math.Max(largest, quarter[lane]);
-        foreach (ushort bits in rest)
-            largest = Math.Max(largest, (short)bits);
-        return largest;
-    }
-
     private static float Exponentiate(Span<ushort> line, float maximum)
     {
-        int step = 2 * BFloat16.Lanes, whole = line.Length / step * step;
+        int step = 2 * BFloat16Vector.Lanes, whole = line.Length / step * step;
         float sum = Exponentiate(ref MemoryMarshal.GetReference(line), (nuint)whole / 2, maximum);
         foreach (ref ushort score in line[whole..])
         {
-            float weight = BFloat16.Exp2(Vector512.Create(BFloat16.ToSingle(score) - maximum)).ToScalar();
-            score = BFloat16.FromSingle(weight);
+            float weight = BFloat16Vector.Exp2(Vector512.Create(BFloat16Vector.ToSingle(score) - maximum)).ToScalar();
+            score = BFloat16Vector.FromSingle(weight);
             sum += weight;
         }
 
@@ -138,12 +105,12 @@ internal sealed class BlockedAttention
         ref uint pairs = ref Unsafe.As<ushort, uint>(ref line);
         var sum = Vector512<float>.Zero;
         var most = Vector512.Create(maximum);
-        for (nuint i = 0; i < count; i += BFloat16.Lanes)
+        for (nuint i = 0; i < count; i += BFloat16Vector.Lanes)
         {
             var scores = Vector512.LoadUnsafe(ref pairs, i);
-            var first = BFloat16.Exp2(BFloat16.First(scores) - most);
-            var second = BFloat16.Exp2(BFloat16.Second(scores) - most);
-            BFloat16.Pairs(first, second).StoreUnsafe(ref pairs, i);
+            var first = BFloat16Vector.Exp2(BFloat16Vector.First(scores) - most);
+            var second = BFloat16Vector.Exp2(BFloat16Vector.Second(scores) - most);
+            BFloat16Vector.Pairs(first, second).StoreUnsafe(ref pairs, i);
             sum += first + second;
         }
 
@@ -159,9 +126,9 @@ internal sealed class BlockedAttention
             var scale = Vector512.Create(scales[row]);
             ref ushort source = ref lines[row * columns];
             ref float target = ref accumulated[row * columns];
-            for (int i = 0; i < columns; i += BFloat16.Lanes)
+            for (int i = 0; i < columns; i += BFloat16Vector.Lanes)
             {
-                Vector512.FusedMultiplyAdd(Vector512.LoadUnsafe(ref target, (nuint)i), scale, BFloat16.Load(ref Unsafe.Add(ref source, i)))
+                Vector512.FusedMultiplyAdd(Vector512.LoadUnsafe(ref target, (nuint)i), scale, BFloat16Vector.Load(ref Unsafe.Add(ref source, i)))
                     .StoreUnsafe(ref target, (nuint)i);
             }
         }
@@ -169,7 +136,7 @@ internal sealed class BlockedAttention
 
     private void Finish(PixelMatrix queries, bool residual, PixelMatrix output)
     {
-        int channels = output.Columns, columns = PaddedColumns(channels), whole = channels / BFloat16.Lanes * BFloat16.Lanes;
+        int channels = output.Columns, columns = PaddedColumns(channels), whole = channels / BFloat16Vector.Lanes * BFloat16Vector.Lanes;
         Span<ushort> lines = output.Span, added = queries.Span;
         for (int row = 0; row < output.Rows; row++)
         {
@@ -177,14 +144,14 @@ internal sealed class BlockedAttention
             var source = accumulated.AsSpan(row * columns, channels);
             var line = lines.Slice(row * output.Stride, channels);
             var query = added.Slice(row * queries.Stride, channels);
-            for (int i = 0; i < whole; i += BFloat16.Lanes)
+            for (int i = 0; i < whole; i += BFloat16Vector.Lanes)
             {
                 var value = Vector512.LoadUnsafe(ref source[i]) * share;
-                BFloat16.Store(residual ? value + BFloat16.Load(ref query[i]) : value, ref line[i]);
+                BFloat16Vector.Store(residual ? value + BFloat16Vector.Load(ref query[i]) : value, ref line[i]);
             }
 
             for (int i = whole; i < channels; i++)
-                line[i] = BFloat16.FromSingle(source[i] * share + (residual ? BFloat16.ToSingle(query[i]) : 0));
+                line[i] = BFloat16Vector.FromSingle(source[i] * share + (residual ? BFloat16Vector.ToSingle(query[i]) : 0));
         }
     }
 }

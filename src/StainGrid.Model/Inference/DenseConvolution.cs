@@ -70,20 +70,20 @@ internal sealed class DenseConvolution : IDisposable
     private void Sum(ref ushort from, ReadOnlySpan<int> taps, Span<ushort> to)
     {
         int i = 0;
-        for (; i <= to.Length - BFloat16.Lanes; i += BFloat16.Lanes)
+        for (; i <= to.Length - BFloat16Vector.Lanes; i += BFloat16Vector.Lanes)
         {
             var sum = Vector512.LoadUnsafe(ref bias[i]);
             foreach (int tap in taps)
-                sum += BFloat16.Load(ref Unsafe.Add(ref from, tap + i));
-            BFloat16.Store(Vector512.MaxNative(sum, Vector512<float>.Zero), ref to[i]);
+                sum += BFloat16Vector.Load(ref Unsafe.Add(ref from, tap + i));
+            BFloat16Vector.Store(Vector512.MaxNative(sum, Vector512<float>.Zero), ref to[i]);
         }
 
         for (; i < to.Length; i++)
         {
             float sum = bias[i];
             foreach (int tap in taps)
-                sum += BFloat16.ToSingle(Unsafe.Add(ref from, tap + i));
-            to[i] = BFloat16.FromSingle(Math.Max(sum, 0));
+                sum += BFloat16Vector.ToSingle(Unsafe.Add(ref from, tap + i));
+            to[i] = BFloat16Vector.FromSingle(Math.Max(sum, 0));
         }
     }
 }

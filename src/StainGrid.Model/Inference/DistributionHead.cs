@@ -6,17 +6,17 @@ using static TorchSharp.torch;
 
 namespace StainGrid.Model;
 
-/// <summary>A label's head with what is kept of its distributions: some pixels' logits at a time, which never leave the cache, become the layers of the map.</summary>
+/// <summary>What is kept of a label's distributions: its logits, some pixels at a time, so that they never leave the cache, become the layers of the map.</summary>
 internal sealed class DistributionHead : IDisposable
 {
-    /// <summary>Pixels at a time.</summary>
-    public const int SlabRows = 512;
-
-    private const int Step = 2 * BFloat16.Lanes;
+    private const int Step = 2 * BFloat16Vector.Lanes;
     private static readonly float Ln2 = MathF.Log(2);
 
-    internal readonly Tensor weight;
+    // Below it a sum may have lost what the smallest power of two cuts off.
+    private const float FarBelow = 1e-12f;
+
     private readonly int levels;
+    private readonly float largestBias;
 
     // Of each 32 levels first those of even number, then those of odd, as the vectors take them.
     private readonly float[] bias;
@@ -29,7 +29,8 @@ internal sealed class DistributionHead : IDisposable
         float[] shifts = weights[name + ".bias"].data<float>().ToArray();
         levels = shifts.Length;
         int padded = (levels + Step - 1) / Step * Step;
-        weight = weights.Product(name + ".weight", 1 / Math.Log(2), padded);                 // [c, C]
+        Weight = weights.Product(name + ".weight", 1 / Math.Log(2), padded);
+        largestBias = shifts.Max() / Ln2;
         bias = new float[padded];
         intensities = new float[padded];
         for (int place = 0; place < padded; place++)
@@ -40,26 +41,35 @@ internal sealed class DistributionHead : IDisposable
         }
     }
 
+    /// <summary>[c, <see cref="Columns"/>]: what features are multiplied by to be logits to the base of 2, without their bias.</summary>
+    public Tensor Weight { get; }
+
     /// <summary>Columns of the logits: the levels, filled up to whole vectors.</summary>
     public int Columns => bias.Length;
 
     /// <summary>Computes the layers of some pixels.</summary>
-    /// <param name="features">[n, c].</param>
-    /// <param name="logits">[n, <see cref="Columns"/>], for use here.</param>
+    /// <param name="logits">[n, <see cref="Columns"/>].</param>
     /// <param name="layers">Which layers.</param>
     /// <param name="images">Layer after layer, each of <paramref name="pixels"/> values of 0 to 1.</param>
     /// <param name="from">The place of the first of these pixels in the images.</param>
     /// <param name="pixels">Pixels of an image.</param>
-    public void Run(PixelMatrix features, PixelMatrix logits, IReadOnlyList<MapLayer> layers, Span<float> images, int from, int pixels)
+    public void Run(PixelMatrix logits, IReadOnlyList<MapLayer> layers, Span<float> images, int from, int pixels)
     {
-        logits.SetProduct(features.Values, weight);
         var rows = logits.Span;
-        Span<float> weights = stackalloc float[Columns];
-        for (int row = 0; row < features.Rows; row++)
+        Span<float> weights = stackalloc float[layers.Any(layer => layer > MapLayer.SecondMoment) ? Columns : 0];
+        for (int row = 0; row < logits.Rows; row++)
         {
-            var line = rows.Slice(row * Columns, Columns);
-            float most = Maximum(line);
+            var line = rows.Slice(row * logits.Stride, Columns);
+
+            // A bound of the largest logit does as well as itself, unless it is far above.
+            float most = BFloat16Vector.Maximum(line) + largestBias;
             var (sum, first, second) = Moments(line, most, weights);
+            if (sum < FarBelow)
+            {
+                most = Maximum(line);
+                (sum, first, second) = Moments(line, most, weights);
+            }
+
             for (int layer = 0; layer < layers.Count; layer++)
             {
                 images[layer * pixels + from + row] = Math.Clamp(layers[layer] switch
@@ -67,7 +77,7 @@ internal sealed class DistributionHead : IDisposable
                     MapLayer.Mean => first / sum,
                     MapLayer.SecondMoment => second / sum,
                     MapLayer.Median => Median(weights, sum / 2) / (levels - 1f),
-                    MapLayer.Mode => Mode(line, most) / (levels - 1f),
+                    MapLayer.Mode => Mode(weights) / (levels - 1f),
                     MapLayer.Entropy => (MathF.Log(sum) - Ln2 * ExponentSum(line, most, weights) / sum) / MathF.Log(levels),
                     _ => throw new ArgumentOutOfRangeException(nameof(layers), layers[layer], "No such layer."),
                 }, 0, 1);
@@ -75,43 +85,35 @@ internal sealed class DistributionHead : IDisposable
         }
     }
 
-    public void Dispose() => weight.Dispose();
+    public void Dispose() => Weight.Dispose();
 
     // The level that stands at a place of the vectors.
-    private static int Level(int place) => place / Step * Step + (place % Step < BFloat16.Lanes ? place % Step * 2 : (place % Step - BFloat16.Lanes) * 2 + 1);
+    private static int Level(int place) => place / Step * Step + (place % Step < BFloat16Vector.Lanes ? place % Step * 2 : (place % Step - BFloat16Vector.Lanes) * 2 + 1);
 
     // The largest logit, bias included.
     private float Maximum(Span<ushort> logits)
     {
-        ref uint pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
-        ref float shift = ref MemoryMarshal.GetArrayDataReference(bias);
-        var most = Vector512.Create(float.NegativeInfinity);
-        for (nuint i = 0; i < (nuint)bias.Length; i += Step)
-        {
-            var pair = Vector512.LoadUnsafe(ref pairs, i / 2);
-            most = Vector512.MaxNative(most, Vector512.MaxNative(
-                BFloat16.First(pair) + Vector512.LoadUnsafe(ref shift, i), BFloat16.Second(pair) + Vector512.LoadUnsafe(ref shift, i + BFloat16.Lanes)));
-        }
-
-        var half = Vector256.MaxNative(most.GetLower(), most.GetUpper());
-        var quarter = Vector128.MaxNative(half.GetLower(), half.GetUpper());
-        return Math.Max(Math.Max(quarter[0], quarter[1]), Math.Max(quarter[2], quarter[3]));
+        float most = float.NegativeInfinity;
+        for (int level = 0; level < levels; level++)
+            most = Math.Max(most, BFloat16Vector.ToSingle(logits[level]) + bias[Place(level)]);
+        return most;
     }
 
-    // The distribution up to a factor, 2^(logit - the largest), and its sums: of itself, of intensity and of intensity squared.
+    // The distribution up to a factor, 2^(logit - the largest), where it is wanted, and its sums: of itself, of intensity and of intensity squared.
     private (float Sum, float First, float Second) Moments(Span<ushort> logits, float maximum, Span<float> weights)
     {
         ref uint pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
         ref float shift = ref MemoryMarshal.GetArrayDataReference(bias);
         ref float intensity = ref MemoryMarshal.GetArrayDataReference(intensities);
         ref float weight = ref MemoryMarshal.GetReference(weights);
+        bool store = weights.Length > 0;
         var most = Vector512.Create(maximum);
         Vector512<float> sum = default, first = default, second = default;
         for (nuint i = 0; i < (nuint)bias.Length; i += Step)
         {
             var pair = Vector512.LoadUnsafe(ref pairs, i / 2);
-            Add(BFloat16.First(pair), i, ref shift, ref intensity, ref weight);
-            Add(BFloat16.Second(pair), i + BFloat16.Lanes, ref shift, ref intensity, ref weight);
+            Add(BFloat16Vector.First(pair), i, ref shift, ref intensity, ref weight);
+            Add(BFloat16Vector.Second(pair), i + BFloat16Vector.Lanes, ref shift, ref intensity, ref weight);
         }
 
         return (Vector512.Sum(sum), Vector512.Sum(first), Vector512.Sum(second));
@@ -119,8 +121,9 @@ internal sealed class DistributionHead : IDisposable
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         void Add(Vector512<float> logit, nuint i, ref float shift, ref float intensity, ref float weight)
         {
-            var p = BFloat16.Exp2(logit + Vector512.LoadUnsafe(ref shift, i) - most);
-            p.StoreUnsafe(ref weight, i);
+            var p = BFloat16Vector.Exp2(logit + Vector512.LoadUnsafe(ref shift, i) - most);
+            if (store)
+                p.StoreUnsafe(ref weight, i);
             var x = Vector512.LoadUnsafe(ref intensity, i);
             var moment = p * x;
             sum += p;
@@ -136,7 +139,7 @@ internal sealed class DistributionHead : IDisposable
         float sum = 0;
         for (; level + Step <= levels; level += Step)
         {
-            float next = sum + Vector512.Sum(Vector512.LoadUnsafe(ref weights[level]) + Vector512.LoadUnsafe(ref weights[level + BFloat16.Lanes]));
+            float next = sum + Vector512.Sum(Vector512.LoadUnsafe(ref weights[level]) + Vector512.LoadUnsafe(ref weights[level + BFloat16Vector.Lanes]));
             if (next >= half)
                 break;
             sum = next;
@@ -153,21 +156,25 @@ internal sealed class DistributionHead : IDisposable
     }
 
     // The first of the likeliest levels.
-    private int Mode(Span<ushort> logits, float most)
+    private int Mode(Span<float> weights)
     {
-        int level = 0;
-        while (BFloat16.ToSingle(logits[level]) + bias[Place(level)] < most)
-            level++;
-        return level;
+        int mode = 0;
+        for (int level = 1; level < levels; level++)
+        {
+            if (weights[Place(level)] > weights[Place(mode)])
+                mode = level;
+        }
+
+        return mode;
     }
 
     private float ExponentSum(Span<ushort> logits, float most, Span<float> weights)
     {
         float sum = 0;
         for (int level = 0; level < levels; level++)
-            sum += weights[Place(level)] * (BFloat16.ToSingle(logits[level]) + bias[Place(level)] - most);
+            sum += weights[Place(level)] * (BFloat16Vector.ToSingle(logits[level]) + bias[Place(level)] - most);
         return sum;
     }
 
-    private static int Place(int level) => level / Step * Step + level % 2 * BFloat16.Lanes + level % Step / 2;
+    private static int Place(int level) => level / Step * Step + level % 2 * BFloat16Vector.Lanes + level % Step / 2;
 }

@@ -10,6 +10,9 @@ namespace StainGrid.Model;
 /// </summary>
 internal sealed class InferenceNetwork : IDisposable
 {
+    // Pixels whose logits are computed at a time: one label's fit a core's cache.
+    private const int SlabRows = 2048;
+
     private readonly Tensor stem;
     private readonly Stage[] encoder;
     private readonly Stage bottom;
@@ -99,15 +102,17 @@ internal sealed class InferenceNetwork : IDisposable
         using var gradients = no_grad();
         using var scope = NewDisposeScope();
         var features = Features(patches, scratch);
-        for (int first = 0; first < features.Rows; first += DistributionHead.SlabRows)
+        int size = layers.Count * features.Rows;
+        for (int first = 0; first < features.Rows; first += SlabRows)
         {
             using var slab = NewDisposeScope();
-            var rows = features.RowsFrom(first, Math.Min(DistributionHead.SlabRows, features.Rows - first));
+            var rows = features.RowsFrom(first, Math.Min(SlabRows, features.Rows - first));
             for (int i = 0; i < labels.Count; i++)
             {
                 var head = heads[labels[i]];
-                head.Run(rows, scratch.Matrix("logits", rows.Rows, head.Columns), layers,
-                    images.Slice(i * layers.Count * features.Rows, layers.Count * features.Rows), first, features.Rows);
+                var logits = scratch.Matrix("logits", rows.Rows, head.Columns);                  // [n, 256]
+                logits.SetProduct(rows.Values, head.Weight);
+                head.Run(logits, layers, images.Slice(i * size, size), first, features.Rows);
             }
         }
     }

@@ -81,19 +81,19 @@ internal sealed class InferenceAttention : InferenceResampling
     private PixelMatrix Activate(PixelMatrix input, PixelMatrix output)
     {
         Span<ushort> from = input.Span, to = output.Span;
-        int channels = scale.Length, vectors = channels / BFloat16.Lanes * BFloat16.Lanes;
+        int channels = scale.Length, vectors = channels / BFloat16Vector.Lanes * BFloat16Vector.Lanes;
         for (int row = 0; row < input.Rows; row++)
         {
             var source = from.Slice(row * input.Stride, channels);
             var target = to.Slice(row * output.Stride, channels);
-            for (int i = 0; i < vectors; i += BFloat16.Lanes)
+            for (int i = 0; i < vectors; i += BFloat16Vector.Lanes)
             {
-                var value = Vector512.FusedMultiplyAdd(BFloat16.Load(ref source[i]), Vector512.LoadUnsafe(ref scale[i]), Vector512.LoadUnsafe(ref shift[i]));
-                BFloat16.Store(Vector512.MaxNative(value, Vector512<float>.Zero), ref target[i]);
+                var value = Vector512.FusedMultiplyAdd(BFloat16Vector.Load(ref source[i]), Vector512.LoadUnsafe(ref scale[i]), Vector512.LoadUnsafe(ref shift[i]));
+                BFloat16Vector.Store(Vector512.MaxNative(value, Vector512<float>.Zero), ref target[i]);
             }
 
             for (int i = vectors; i < channels; i++)
-                target[i] = BFloat16.FromSingle(Math.Max(MathF.FusedMultiplyAdd(BFloat16.ToSingle(source[i]), scale[i], shift[i]), 0));
+                target[i] = BFloat16Vector.FromSingle(Math.Max(MathF.FusedMultiplyAdd(BFloat16Vector.ToSingle(source[i]), scale[i], shift[i]), 0));
         }
 
         return output;

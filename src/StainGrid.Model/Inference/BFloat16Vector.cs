@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace StainGrid.Model;
 
 /// <summary>bfloat16, the upper half of a float32, as 16 bits: conversions, rounding to nearest (ties away from zero), and the power of
-/// two that the softmaxes need. (.NET has no such type; torch computes the products.)</summary>
-internal static class BFloat16
+/// two that the softmaxes need. (libtorch computes the products; TorchSharp's BFloat16 is one value.)</summary>
+internal static class BFloat16Vector
 {
     /// <summary>Values that one vector holds.</summary>
     public const int Lanes = 16;
@@ -55,6 +56,40 @@ internal static class BFloat16
         p = Vector512.FusedMultiplyAdd(p, f, Vector512.Create(0.693260985f));
         p = Vector512.FusedMultiplyAdd(p, f, Vector512.Create(0.999928074f));
         return (p.AsInt32() + Vector512.ShiftLeft(shifted.AsInt32(), 23)).AsSingle();
+    }
+
+    /// <summary>The largest of finite values.</summary>
+    public static float Maximum(Span<ushort> line)
+    {
+        // A bfloat16 of 0 or more is ordered as its bits are. Where there is none, bits are ordered the other way round: the largest value has the least.
+        ref short bits = ref Unsafe.As<ushort, short>(ref MemoryMarshal.GetReference(line));
+        nuint step = (nuint)Vector512<short>.Count, whole = (nuint)line.Length / step * step;
+        var most = Vector512.Create(short.MinValue);
+        for (nuint i = 0; i < whole; i += step)
+            most = Vector512.Max(most, Vector512.LoadUnsafe(ref bits, i));
+        short largest = Largest(most, line[(int)whole..]);
+        if (largest >= 0)
+            return BFloat16Vector.ToSingle((ushort)largest);
+
+        most = Vector512.Create(short.MinValue);
+        for (nuint i = 0; i < whole; i += step)
+            most = Vector512.Max(most, ~Vector512.LoadUnsafe(ref bits, i));
+        Span<ushort> rest = stackalloc ushort[line.Length - (int)whole];
+        for (int i = 0; i < rest.Length; i++)
+            rest[i] = (ushort)~line[(int)whole + i];
+        return BFloat16Vector.ToSingle((ushort)~Largest(most, rest));
+    }
+
+    private static short Largest(Vector512<short> most, Span<ushort> rest)
+    {
+        var half = Vector256.Max(most.GetLower(), most.GetUpper());
+        var quarter = Vector128.Max(half.GetLower(), half.GetUpper());
+        short largest = quarter[0];
+        for (int lane = 1; lane < Vector128<short>.Count; lane++)
+            largest = Math.Max(largest, quarter[lane]);
+        foreach (ushort bits in rest)
+            largest = Math.Max(largest, (short)bits);
+        return largest;
     }
 
     // Adding it leaves a float's whole part in its lowest bits: 1.5 * 2^23.
