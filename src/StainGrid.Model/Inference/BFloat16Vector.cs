@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace StainGrid.Model;
 
@@ -58,6 +59,25 @@ internal static class BFloat16Vector
         return (p.AsInt32() + Vector512.ShiftLeft(shifted.AsInt32(), 23)).AsSingle();
     }
 
+    /// <summary>Of sixteen neighbouring pairs x the pairs 2^(x - shift), x - shift of at most 0: each right to 1 part in 130, its rounding to bfloat16 included.</summary>
+    /// <remarks>A bfloat16's bits, read as a whole number, are 128 (log2 + 127) up to what its mantissa is off the logarithm. So 128 (x - shift + 127), rounded, are
+    /// the bits of the power up to a correction that its lowest seven bits name: all in lanes of 16 bits, in half the time of a polynomial. Processors without
+    /// AVX512-VBMI take the polynomial.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> Exp2(Vector512<uint> pairs, float shift)
+    {
+        if (!Avx512Vbmi.IsSupported)
+            return Pairs(Exp2(First(pairs) - Vector512.Create(shift)), Exp2(Second(pairs) - Vector512.Create(shift)));
+        var offset = Vector512.Create(Magic + Mantissas * (127 - shift));
+        var zero = Vector512.Create(Magic);
+        var first = Vector512.MaxNative(Vector512.FusedMultiplyAdd(First(pairs), Vector512.Create((float)Mantissas), offset), zero).AsUInt32();
+        var second = Vector512.MaxNative(Vector512.FusedMultiplyAdd(Second(pairs), Vector512.Create((float)Mantissas), offset), zero).AsUInt32();
+        var bits = (first & Vector512.Create(0xFFFFu)) | Vector512.ShiftLeft(second, 16);
+        ref byte corrections = ref MemoryMarshal.GetArrayDataReference(Corrections);
+        var correction = Avx512Vbmi.PermuteVar64x8x2(Vector512.LoadUnsafe(ref corrections), bits.AsByte(), Vector512.LoadUnsafe(ref corrections, 64));
+        return (bits.AsUInt16() - (correction.AsUInt16() & Vector512.Create((ushort)0xFF))).AsUInt32();
+    }
+
     /// <summary>The largest of finite values.</summary>
     public static float Maximum(Span<ushort> line)
     {
@@ -94,6 +114,12 @@ internal static class BFloat16Vector
 
     // Adding it leaves a float's whole part in its lowest bits: 1.5 * 2^23.
     private const float Magic = 12582912f;
+
+    // By how much the straight line 1 + f is above 2^f, in units of the mantissa, for each f = i / 128.
+    private static readonly byte[] Corrections =
+        [.. Enumerable.Range(0, Mantissas).Select(i => (byte)Math.Round(i + Mantissas - Mantissas * Math.Pow(2, (double)i / Mantissas)))];
+
+    private const int Mantissas = 128;
 
     // The bits whose upper half is the nearest bfloat16.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -104,14 +104,11 @@ internal sealed class BlockedAttention
     {
         ref uint pairs = ref Unsafe.As<ushort, uint>(ref line);
         var sum = Vector512<float>.Zero;
-        var most = Vector512.Create(maximum);
         for (nuint i = 0; i < count; i += BFloat16Vector.Lanes)
         {
-            var scores = Vector512.LoadUnsafe(ref pairs, i);
-            var first = BFloat16Vector.Exp2(BFloat16Vector.First(scores) - most);
-            var second = BFloat16Vector.Exp2(BFloat16Vector.Second(scores) - most);
-            BFloat16Vector.Pairs(first, second).StoreUnsafe(ref pairs, i);
-            sum += first + second;
+            var weights = BFloat16Vector.Exp2(Vector512.LoadUnsafe(ref pairs, i), maximum);
+            weights.StoreUnsafe(ref pairs, i);
+            sum += BFloat16Vector.First(weights) + BFloat16Vector.Second(weights);
         }
 
         return Vector512.Sum(sum);

@@ -24,6 +24,27 @@ public sealed class InferenceTests
     }
 
     [Fact]
+    public void The_power_of_two_of_bfloat16s_is_right_to_one_part_in_130()
+    {
+        var random = new Random(2);
+        for (int i = 0; i < 10_000; i++)
+        {
+            float shift = (float)(random.NextDouble() * 200 - 100);
+            ushort[] scores = [.. Enumerable.Range(0, 2 * BFloat16Vector.Lanes).Select(_ => BFloat16Vector.FromSingle(shift - 0.5f - (float)random.NextDouble() * (i % 2 == 0 ? 2 : 90)))];
+            var pairs = Vector512.LoadUnsafe(ref System.Runtime.CompilerServices.Unsafe.As<ushort, uint>(ref scores[0]));
+            var powers = BFloat16Vector.Exp2(pairs, shift);
+            for (int lane = 0; lane < BFloat16Vector.Lanes; lane++)
+            {
+                Assert.Equal(1, BFloat16Vector.First(powers)[lane] / Math.Pow(2, BFloat16Vector.ToSingle(scores[2 * lane]) - (double)shift), 1 / 130.0);
+                Assert.Equal(1, BFloat16Vector.Second(powers)[lane] / Math.Pow(2, BFloat16Vector.ToSingle(scores[2 * lane + 1]) - (double)shift), 1 / 130.0);
+            }
+        }
+
+        Assert.Equal(1, BFloat16Vector.First(BFloat16Vector.Exp2(Vector512<uint>.Zero, 0))[3]);
+        Assert.InRange(BFloat16Vector.First(BFloat16Vector.Exp2(Vector512<uint>.Zero, 1e30f))[3], 0, 1e-30f);
+    }
+
+    [Fact]
     public void Rounding_is_torch_s_but_for_ties()
     {
         float[] values = [.. Enumerable.Range(0, 4096).Select(_ => (float)Math.Tan(Random.Shared.NextDouble() * 3)), 0, -0f, 1e30f, -1e-30f];
