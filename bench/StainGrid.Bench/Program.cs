@@ -5,6 +5,7 @@
 //   --tiles N   tiles of the leak check (1000)
 //   --scheduler only the dispatcher's queue: leases and completions per second, bytes a queued block
 //   --dispatcher only the dispatcher's grain: leases per second by grain calls
+//   --pipeline  whole slides with a network that takes no time: tiles per second, memory against size and labels
 //   --cluster   whole plates with stand-in devices; its options are in README.md
 using System.Diagnostics;
 using StainGrid.Bench;
@@ -25,6 +26,12 @@ if (args.Contains("--scheduler"))
 if (args.Contains("--dispatcher"))
 {
     await DispatcherBench.RunAsync();
+    return;
+}
+
+if (args.Contains("--pipeline"))
+{
+    await PipelineBench.RunAsync(args);
     return;
 }
 
