@@ -193,6 +193,7 @@ internal static class PipelineBench
             await sampling;
             if (last!.State != SlideState.Complete)
                 throw new InvalidOperationException($"{last.State}: {last.Error}");
+            long bytes = new DirectoryInfo(output).EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length);
             Directory.Delete(output, recursive: true);
             using var process = Process.GetCurrentProcess();
             return new PipelineRun
@@ -204,6 +205,7 @@ internal static class PipelineBench
                 CpuSeconds = cpu,
                 OtherCores = others,
                 DeviceSeconds = device.Seconds - deviceBefore,
+                OutputBytes = bytes,
                 PrepareSeconds = running,
                 RunSeconds = finishing - running,
                 FinishSeconds = seconds - finishing,
@@ -254,6 +256,9 @@ internal sealed record PipelineRun
 
     /// <summary>The device's thread: summing the tiles of a block.</summary>
     public double DeviceSeconds { get; init; }
+
+    /// <summary>What was written.</summary>
+    public long OutputBytes { get; init; }
 
     public double PrepareSeconds { get; init; }
 
