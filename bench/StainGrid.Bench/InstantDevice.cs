@@ -82,8 +82,14 @@ internal sealed class InstantDevice : IDeviceExecutor
         return map;
     }
 
-    // Without a pattern, which compression would find.
-    private static int Kind(Tile tile) => (int)((((uint)tile.Column * 73_856_093) ^ ((uint)tile.Row * 19_349_663)) * 2_654_435_761 >> 16) % Kinds;
+    // Without a pattern, which compression would find and the cache would like.
+    private static int Kind(Tile tile)
+    {
+        uint mixed = (uint)(tile.Column + (tile.Row << 16));
+        mixed = (mixed ^ (mixed >> 16)) * 0x7FEB352D;
+        mixed = (mixed ^ (mixed >> 15)) * 0x846CA68B;
+        return (int)((mixed ^ (mixed >> 16)) % Kinds);
+    }
 
     // As many bits as the plan of a slide has: 24 where weights leave them.
     private const int Bits = 24;
