@@ -37,8 +37,7 @@ public static class SiloBuilderExtensions
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>()));
         silo.Services.TryAddSingleton(_ => new BlobFiles(inputs));
         silo.Services.AddSingleton<ModelFiles>();
-        silo.Services.AddSingleton(services => new SlidePreparation(services.GetRequiredService<BlobFiles>(), services.GetRequiredService<ModelFiles>(),
-            role is SiloRole.All or SiloRole.Accelerator ? services.GetRequiredService<SlideImageCache>() : null));
+        silo.Services.AddSingleton<SlidePreparation>();
         silo.Services.AddStainGridExceptions();
         silo.Services.AddSingleton<SlideImageCache>();
         silo.Services.AddSingleton<SlideGate>();

@@ -155,30 +155,6 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
     }
 
     [Fact]
-    public async Task An_image_that_was_prepared_is_not_opened_again()
-    {
-        string[] files = [.. slides.RandomSlide(64, 48)];
-        using var blobs = inputs.Files();
-        using var images = new SlideImageCache(blobs);
-        var image = await ImageReader.OpenStackAsync(files, blobs, cancellationToken: Stop);
-        images.Keep(files, image);
-        Assert.Same(image, await images.UseAsync(files, image.Versions, used => used, Stop));
-        images.Close(files);
-        Assert.Throws<ObjectDisposedException>(() => image.Read(0, new Tiling.Region(0, 0, 1, 1), new float[1]));
-
-        // Where four are open, the next is closed.
-        for (int i = 0; i < 4; i++)
-        {
-            string[] others = [.. slides.RandomSlide(64, 48)];
-            images.Keep(others, await ImageReader.OpenStackAsync(others, blobs, cancellationToken: Stop));
-        }
-
-        image = await ImageReader.OpenStackAsync(files, blobs, cancellationToken: Stop);
-        images.Keep(files, image);
-        Assert.Throws<ObjectDisposedException>(() => image.Read(0, new Tiling.Region(0, 0, 1, 1), new float[1]));
-    }
-
-    [Fact]
     public async Task Images_that_are_only_kept_open_make_room_for_others()
     {
         foreach (string name in (string[])["room-1.png", "room-2.png"])

@@ -9,10 +9,7 @@ namespace StainGrid.Grains;
 
 /// <summary>Turns a request into a job: opens the image and the model, chooses planes and labels, and measures each plane's
 /// intensities once for all tiles.</summary>
-/// <param name="blobs">Keeps the copies of images that are blobs.</param>
-/// <param name="models">The models of this silo.</param>
-/// <param name="images">Takes the decoded image over, for the devices of this silo; null where it has none.</param>
-public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models, SlideImageCache? images)
+public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models)
 {
     // Orleans takes 100 MiB.
     private const long MaxMessageBytes = 80L << 20;
@@ -34,27 +31,7 @@ public sealed class SlidePreparation(BlobFiles blobs, ModelFiles models, SlideIm
         var model = await models.DescribeAsync(settings.Model, cancellationToken);
         if (request.ModelSha256 is { } expected && expected != model.Sha256)
             throw new SlideException($"{BlobAddress.Show(settings.Model)} is another model than when the plate was submitted. Restore it, or submit the plate under another id and output.");
-        SourceImage? image = await ImageReader.OpenStackAsync(request.Files, blobs, cancellationToken: cancellationToken);
-        try
-        {
-            var prepared = await PrepareAsync(slideId, request, model, image, cancellationToken);
-            if (images is not null)
-            {
-                images.Keep(request.Files, image);
-                image = null;
-            }
-
-            return prepared;
-        }
-        finally
-        {
-            image?.Dispose();
-        }
-    }
-
-    private static async Task<PreparedSlide> PrepareAsync(string slideId, SlideRequest request, ModelDescription model, SourceImage image, CancellationToken cancellationToken)
-    {
-        var settings = request.Settings;
+        using var image = await ImageReader.OpenStackAsync(request.Files, blobs, cancellationToken: cancellationToken);
         var info = image.Info;
         if (info.Width > TilingPlan.MaxSide || info.Height > TilingPlan.MaxSide)
             throw new SlideException($"{info.Name} is {info.Width}x{info.Height} pixels; {TilingPlan.MaxSide:N0} a side is the most. Cut it into smaller images.");

@@ -44,24 +44,6 @@ public sealed class SlideImageCache : IDisposable
         }
     }
 
-    /// <summary>Takes over an image that was opened for something else, so that its blocks need not decode it again. Closes it where there
-    /// is no room, or the image is open already.</summary>
-    /// <param name="files">The image's files.</param>
-    /// <param name="image">The open image.</param>
-    public void Keep(IReadOnlyList<string> files, SourceImage image)
-    {
-        ArgumentNullException.ThrowIfNull(files);
-        ArgumentNullException.ThrowIfNull(image);
-        var entry = new Entry(string.Join('\0', files), string.Join('\0', image.Versions), Task.FromResult(image));
-        lock (gate)
-        {
-            if (entries.Count < MaxOpen && !entries.Any(other => other.Files == entry.Files && other.Versions == entry.Versions))
-                entries.AddLast(entry);   // those that blocks have asked for stay longer
-            else
-                image.Dispose();
-        }
-    }
-
     /// <summary>Closes an image when its last use ends; does nothing if it is not open.</summary>
     public void Close(IReadOnlyList<string> files)
     {
