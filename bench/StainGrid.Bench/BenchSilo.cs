@@ -29,14 +29,15 @@ internal sealed class BenchSilo : IAsyncDisposable
     /// <param name="latency">What each takes for a block.</param>
     /// <param name="role">What the silo is for.</param>
     /// <param name="first">The cluster's first silo; null for a cluster of its own.</param>
-    public static async Task<BenchSilo> StartAsync(string state, int devices, TimeSpan latency, SiloRole role = SiloRole.All, BenchSilo? first = null)
+    /// <param name="create">Makes a device by its name; the usual stand-in where null.</param>
+    public static async Task<BenchSilo> StartAsync(string state, int devices, TimeSpan latency, SiloRole role = SiloRole.All, BenchSilo? first = null, Func<string, IDeviceExecutor>? create = null)
     {
         int siloPort = FreePort();
         string clusterId = first?.clusterId ?? Guid.NewGuid().ToString("n");
         var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         builder.Logging.SetMinimumLevel(LogLevel.Error).AddSimpleConsole(console => console.SingleLine = true);
         builder.Services.AddSingleton<StandInCounter>();
-        builder.Services.AddSingleton<Func<string, IDeviceExecutor>>(services => name => new StandInDevice(name, latency, services.GetRequiredService<StandInCounter>()));
+        builder.Services.AddSingleton<Func<string, IDeviceExecutor>>(services => create ?? (name => new StandInDevice(name, latency, services.GetRequiredService<StandInCounter>())));
         builder.UseOrleans(silo => silo
             .UseLocalhostClustering(
                 siloPort, FreePort(), first is null ? null : new IPEndPoint(IPAddress.Loopback, first.siloPort), serviceId: "staingrid", clusterId: clusterId)

@@ -94,6 +94,7 @@ internal static class DispatcherBench
         BlockSide = 8,
         Clamp = true,
         BatchSize = 4,
+        Precision = Precision.BFloat16,
         Weight = 1,
         PlanHash = new string('0', 64),
         Epoch = 1,

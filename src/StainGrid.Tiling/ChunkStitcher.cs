@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace StainGrid.Tiling;
 
 /// <summary>A finished square of the output.</summary>
@@ -87,110 +89,126 @@ public sealed class ChunkStitcher
                 if (done.Contains((row, column)))
                     continue;
                 var region = new Region(column * chunkSize, row * chunkSize, chunkSize, chunkSize).Intersect(plan.Slide);
-                if (!waiting.TryGetValue((row, column), out var parts))
+                waiting.TryGetValue((row, column), out var parts);
+                if (plan.BlocksOver(region).All(block => block == map.Block || parts?.ContainsKey(block) == true))
+                {
+                    // The map that completes a chunk is most of it, and need not be kept.
+                    parts?.Remove(map.Block);
+                    finished.Add(Merge(row, column, region, map, parts is null ? [] : parts.Values));
+                    waiting.Remove((row, column));
+                    done.Add((row, column));
+                    continue;
+                }
+
+                if (parts is null)
                     waiting[(row, column)] = parts = [];
                 parts[map.Block] = map.Crop(region);
-                if (!plan.BlocksOver(region).All(parts.ContainsKey))
-                    continue;
-                waiting.Remove((row, column));
-                done.Add((row, column));
-                finished.Add(Merge(row, column, region, parts.Values));
             }
         }
 
         return finished;
     }
 
-    private StitchedChunk Merge(int row, int column, Region region, IEnumerable<ProbabilityMap> parts)
+    private StitchedChunk Merge(int row, int column, Region region, ProbabilityMap last, IReadOnlyCollection<ProbabilityMap> parts)
     {
-        ProbabilityMap? sum = null;
-        foreach (var part in parts)
-        {
-            sum ??= ProbabilityMap.Empty(-1, region, part.Sums.Count);
-            sum.Add(part);
-        }
-
-        int labels = sum!.Sums.Count / layers.Count;
+        int pixels = checked((int)region.Area), labels = last.Sums.Count / layers.Count;
         var values = new float[labels * statistics.Count][];
         for (int i = 0; i < values.Length; i++)
-            values[i] = new float[region.Area];
+            values[i] = GC.AllocateUninitializedArray<float>(pixels);
 
+        // The sums and scales of one chunk after the other lie in the same memory.
+        double[] scales = ArrayPool<double>.Shared.Rent(pixels);
+        int[] weights = ArrayPool<int>.Shared.Rent(pixels);
+        int[][] sums = [.. Enumerable.Range(0, last.Sums.Count).Select(_ => ArrayPool<int>.Shared.Rent(pixels))];
+        try
+        {
+            var sum = new ProbabilityMap(-1, region, weights, sums);
+            if (last.Extent.Intersect(region) != region)
+            {
+                foreach (int[] numbers in sums.Prepend(weights))
+                    numbers.AsSpan(0, pixels).Clear();
+            }
+
+            sum.CopyFrom(last);
+            foreach (var part in parts)
+                sum.Add(part);
+
+            long misweighted = Scale(region, weights, scales);
+            for (int channel = 0; channel < values.Length; channel++)
+            {
+                var (label, statistic) = Math.DivRem(channel, statistics.Count);
+                Statistics.Compute(statistics[statistic], layers, i => sums[label * layers.Count + i], scales, values[channel]);
+            }
+
+            return new StitchedChunk(row, column, region, values, Check(region, values, misweighted));
+        }
+        finally
+        {
+            ArrayPool<double>.Shared.Return(scales);
+            foreach (int[] numbers in sums.Prepend(weights))
+                ArrayPool<int>.Shared.Return(numbers);
+        }
+    }
+
+    // For each pixel what makes a sum the average; counts those whose weights are not what the plan says.
+    private long Scale(Region region, int[] weights, double[] scales)
+    {
         long misweighted = 0;
-        double[] scales = new double[region.Area];
+        var totalsX = plan.X.TotalWeights.Slice(region.X, region.Width);
         for (int y = 0; y < region.Height; y++)
         {
-            for (int x = 0; x < region.Width; x++)
+            int totalY = plan.Y.TotalWeights[region.Y + y] * planes;
+            var row = weights.AsSpan(y * region.Width, region.Width);
+            var scale = scales.AsSpan(y * region.Width, region.Width);
+            for (int x = 0; x < row.Length; x++)
             {
-                int at = y * region.Width + x;
-                int weight = sum.Weights[at];
-                if (weight != plan.X.TotalWeights[region.X + x] * plan.Y.TotalWeights[region.Y + y] * planes)
+                if (row[x] != totalsX[x] * totalY)
                     misweighted++;
-                scales[at] = fixedPointScale / Math.Max(1, weight);
+                scale[x] = fixedPointScale / Math.Max(1, row[x]);
             }
         }
 
-        for (int channel = 0; channel < values.Length; channel++)
-        {
-            var (label, statistic) = Math.DivRem(channel, statistics.Count);
-            Statistics.Compute(statistics[statistic], layers, i => sum.Sums[label * layers.Count + i], scales, values[channel]);
-        }
-
-        return new StitchedChunk(row, column, region, values, Check(region, values, misweighted));
+        return misweighted;
     }
 
     private StitchCheck Check(Region region, float[][] values, long misweighted)
     {
-        bool[] seamX = Edges(region.X, region.Width, plan.BlockColumns, i => plan.Block(i).Extent.X, i => plan.Block(i).Extent.Right);
-        bool[] seamY = Edges(region.Y, region.Height, plan.BlockRows,
-            i => plan.Block(i * plan.BlockColumns).Extent.Y, i => plan.Block(i * plan.BlockColumns).Extent.Bottom);
+        var blocks = plan.BlocksOver(region).Select(plan.Block).ToArray();
+        int[] seamsX = Edges(region.X, region.Width, blocks.Select(block => (block.Extent.X, block.Extent.Right)));
+        int[] seamsY = Edges(region.Y, region.Height, blocks.Select(block => (block.Extent.Y, block.Extent.Bottom)));
         double seam = 0, inner = 0;
-        long seamCount = 0, innerCount = 0;
         for (int channel = 0; channel < values.Length; channel += statistics.Count)
         {
-            float[] image = values[channel];
+            ReadOnlySpan<float> image = values[channel];
             for (int y = 0; y < region.Height; y++)
             {
-                for (int x = 0; x < region.Width; x++)
+                var row = image.Slice(y * region.Width, region.Width);
+                int from = 1;
+                foreach (int edge in seamsX)
                 {
-                    int at = y * region.Width + x;
-                    if (x > 0)
-                        Count(Math.Abs(image[at] - image[at - 1]), seamX[x]);
-                    if (y > 0)
-                        Count(Math.Abs(image[at] - image[at - region.Width]), seamY[y]);
+                    inner += PixelRows.Steps(row[from..edge], row[(from - 1)..]);
+                    seam += Math.Abs(row[edge] - row[edge - 1]);
+                    from = edge + 1;
                 }
+
+                inner += PixelRows.Steps(row[from..], row[(from - 1)..]);
+                if (y == 0)
+                    continue;
+                double steps = PixelRows.Steps(row, image.Slice((y - 1) * region.Width, region.Width));
+                if (Array.BinarySearch(seamsY, y) >= 0)
+                    seam += steps;
+                else
+                    inner += steps;
             }
         }
 
-        return new StitchCheck(region.Area, misweighted, seam, seamCount, inner, innerCount);
-
-        void Count(double step, bool atSeam)
-        {
-            if (atSeam)
-            {
-                seam += step;
-                seamCount++;
-            }
-            else
-            {
-                inner += step;
-                innerCount++;
-            }
-        }
+        long images = (values.Length + statistics.Count - 1) / statistics.Count;
+        long seams = images * ((long)seamsX.Length * region.Height + (long)seamsY.Length * region.Width);
+        long pairs = images * ((region.Width - 1L) * region.Height + region.Width * (region.Height - 1L));
+        return new StitchCheck(region.Area, misweighted, seam, seams, inner, pairs - seams);
     }
 
-    // Which pixels of an axis part are the first of a block, or the first beyond one.
-    private static bool[] Edges(int from, int length, int blocks, Func<int, int> start, Func<int, int> end)
-    {
-        var edges = new bool[length];
-        for (int block = 0; block < blocks; block++)
-        {
-            foreach (int edge in (ReadOnlySpan<int>)[start(block) - from, end(block) - from])
-            {
-                if (edge > 0 && edge < length)
-                    edges[edge] = true;
-            }
-        }
-
-        return edges;
-    }
+    // The pixels of an axis part that are the first of a block, or the first beyond one.
+    private static int[] Edges(int from, int length, IEnumerable<(int Start, int End)> blocks) =>
+        [.. blocks.SelectMany(block => (int[])[block.Start - from, block.End - from]).Where(edge => edge > 0 && edge < length).Distinct().Order()];
 }

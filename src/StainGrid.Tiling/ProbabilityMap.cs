@@ -42,15 +42,11 @@ public sealed record ProbabilityMap(int Block, Region Extent, int[] Weights, IRe
                 weights[x] = weightsX[left + x] * weightY;
 
             int target = (y - Extent.Y) * Extent.Width + inside.X - Extent.X;
-            var row = Weights.AsSpan(target, inside.Width);
-            for (int x = 0; x < row.Length; x++)
-                row[x] += weights[x];
+            PixelRows.Add(Weights.AsSpan(target, inside.Width), weights);
             for (int channel = 0; channel < Sums.Count; channel++)
             {
-                row = Sums[channel].AsSpan(target, inside.Width);
                 var source = values.Slice((channel * Tile.Size + y - tile.Y) * Tile.Size + left, inside.Width);
-                for (int x = 0; x < row.Length; x++)
-                    row[x] += weights[x] * source[x];
+                PixelRows.AddProducts(Sums[channel].AsSpan(target, inside.Width), weights, source);
             }
         }
     }
@@ -62,14 +58,22 @@ public sealed record ProbabilityMap(int Block, Region Extent, int[] Weights, IRe
         var shared = Extent.Intersect(other.Extent);
         for (int channel = -1; channel < Sums.Count; channel++)
         {
-            int[] target = channel < 0 ? Weights : Sums[channel], source = channel < 0 ? other.Weights : other.Sums[channel];
+            int[] target = Numbers(channel), source = other.Numbers(channel);
             for (int y = shared.Y; y < shared.Bottom; y++)
-            {
-                var row = target.AsSpan((y - Extent.Y) * Extent.Width + shared.X - Extent.X, shared.Width);
-                var add = source.AsSpan((y - other.Extent.Y) * other.Extent.Width + shared.X - other.Extent.X, shared.Width);
-                for (int x = 0; x < row.Length; x++)
-                    row[x] += add[x];
-            }
+                PixelRows.Add(target.AsSpan(Place(shared.X, y), shared.Width), source.AsSpan(other.Place(shared.X, y), shared.Width));
+        }
+    }
+
+    /// <summary>Takes another map's pixels that lie in this one, in the place of its own.</summary>
+    public void CopyFrom(ProbabilityMap other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        var shared = Extent.Intersect(other.Extent);
+        for (int channel = -1; channel < Sums.Count; channel++)
+        {
+            int[] target = Numbers(channel), source = other.Numbers(channel);
+            for (int y = shared.Y; y < shared.Bottom; y++)
+                source.AsSpan(other.Place(shared.X, y), shared.Width).CopyTo(target.AsSpan(Place(shared.X, y)));
         }
     }
 
@@ -79,8 +83,17 @@ public sealed record ProbabilityMap(int Block, Region Extent, int[] Weights, IRe
         var part = Extent.Intersect(region);
         if (part == Extent)
             return this;
-        var crop = Empty(Block, part, Sums.Count);
-        crop.Add(this);
+        int pixels = checked((int)part.Area);
+        var sums = new int[Sums.Count][];
+        for (int channel = 0; channel < sums.Length; channel++)
+            sums[channel] = GC.AllocateUninitializedArray<int>(pixels);
+        var crop = new ProbabilityMap(Block, part, GC.AllocateUninitializedArray<int>(pixels), sums);
+        crop.CopyFrom(this);
         return crop;
     }
+
+    // The weights are channel -1.
+    private int[] Numbers(int channel) => channel < 0 ? Weights : Sums[channel];
+
+    private int Place(int x, int y) => (y - Extent.Y) * Extent.Width + x - Extent.X;
 }

@@ -48,6 +48,15 @@ public class MessageTests
     }
 
     [Fact]
+    public void A_probability_map_is_not_copied_within_a_silo()
+    {
+        var map = new ProbabilityMap(7, new Region(3, 4, 2, 1), [5, 6], [[1, -2], [int.MaxValue, 4]]);
+        var copy = new ServiceCollection().AddSerializer().BuildServiceProvider().GetRequiredService<DeepCopier>().Copy(map);
+        Assert.Same(map.Weights, copy.Weights);
+        Assert.All(map.Sums.Zip(copy.Sums), sums => Assert.Same(sums.First, sums.Second));
+    }
+
+    [Fact]
     public void A_lease_arrives_as_it_was_sent() => Assert.Equivalent(new BlockLease(Job, 3, 2, 1), RoundTrip(new BlockLease(Job, 3, 2, 1)), strict: true);
 
     [Fact]

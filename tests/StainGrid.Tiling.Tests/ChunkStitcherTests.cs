@@ -143,6 +143,67 @@ public class ChunkStitcherTests
         }
     }
 
+    [Theory]
+    [InlineData(1, 1, 64, 1, 512)]
+    [InlineData(300, 210, 64, 2, 100)]
+    [InlineData(201, 227, 50, 3, 77)]
+    [InlineData(260, 150, 128, 1, 129)]
+    public void Chunks_and_their_checks_are_those_of_plain_loops(int width, int height, int stride, int side, int chunk)
+    {
+        var plan = new TilingPlan(width, height, new TilingOptions(stride, Blend.Gaussian, side));
+        var layers = Statistics.Layers(AllStatistics);
+        var maps = Maps(plan, 2);
+        var random = new Random(5);
+        maps[0].Weights[random.Next(maps[0].Weights.Length)]++;
+        foreach (var actual in Stitch(plan, maps.OrderBy(_ => random.Next()), chunk).Values)
+        {
+            var region = actual.Region;
+            long misweighted = 0, seamCount = 0, innerCount = 0;
+            double seam = 0, inner = 0;
+            for (int y = region.Y; y < region.Bottom; y++)
+            {
+                for (int x = region.X; x < region.Right; x++)
+                {
+                    var over = maps.Where(map => !map.Extent.Intersect(new Region(x, y, 1, 1)).IsEmpty).ToList();
+                    int weight = over.Sum(map => map.Weights[At(map.Extent, x, y)]);
+                    if (weight != plan.X.TotalWeights[x] * plan.Y.TotalWeights[y])
+                        misweighted++;
+                    double scale = 1.0 / (1L << plan.FixedPointBits(1)) / weight;
+                    for (int label = 0; label < 2; label++)
+                    {
+                        double Layer(MapLayer layer) =>
+                            over.Sum(map => map.Sums[label * layers.Count + layers.ToList().IndexOf(layer)][At(map.Extent, x, y)]) * scale;
+                        double mean = Layer(MapLayer.Mean), deviation = Math.Sqrt(Math.Max(0, Layer(MapLayer.SecondMoment) - mean * mean));
+                        float[] expected = [(float)mean, (float)deviation, (float)Layer(MapLayer.Median), (float)Layer(MapLayer.Mode), (float)Layer(MapLayer.Entropy)];
+                        for (int s = 0; s < expected.Length; s++)
+                            Assert.Equal(expected[s], actual.Values[label * AllStatistics.Length + s][At(region, x, y)]);
+                        Step(label, x - 1, y, maps.Any(map => map.Extent.X == x || map.Extent.Right == x));
+                        Step(label, x, y - 1, maps.Any(map => map.Extent.Y == y || map.Extent.Bottom == y));
+                    }
+
+                    void Step(int label, int otherX, int otherY, bool atSeam)
+                    {
+                        if (otherX < region.X || otherY < region.Y)
+                            return;
+                        float[] image = actual.Values[label * AllStatistics.Length];
+                        double step = Math.Abs(image[At(region, x, y)] - image[At(region, otherX, otherY)]);
+                        if (atSeam)
+                            (seam, seamCount) = (seam + step, seamCount + 1);
+                        else
+                            (inner, innerCount) = (inner + step, innerCount + 1);
+                    }
+                }
+            }
+
+            Assert.Equal((region.Area, misweighted, seamCount, innerCount),
+                (actual.Check.Pixels, actual.Check.MisweightedPixels, actual.Check.SeamCount, actual.Check.InnerCount));
+            Assert.Equal(seam, actual.Check.SeamStep, 1e-9 * (1 + seam));
+            Assert.Equal(inner, actual.Check.InnerStep, 1e-9 * (1 + inner));
+        }
+
+        static int At(Region region, int x, int y) => (y - region.Y) * region.Width + x - region.X;
+    }
+
     [Fact]
     public void A_missing_block_leaves_its_chunks_waiting()
     {

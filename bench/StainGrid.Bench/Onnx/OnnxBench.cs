@@ -79,7 +79,8 @@ internal static class OnnxBench
         }
     }
 
-    private static OnnxFigure Measure(OnnxPeer peer, OnnxSettings settings, float[] patches)
+    /// <summary>Measures one setting.</summary>
+    public static OnnxFigure Measure(OnnxPeer peer, OnnxSettings settings, float[] patches)
     {
         int repeats = Math.Max(1, TilesPerTiming / (settings.Batch * settings.Callers));
         Predict(1);   // warm-up
@@ -103,12 +104,14 @@ internal static class OnnxBench
         }
     }
 
-    private static float[] RandomPatches(GlobalPixelTransformer network, int tiles)
+    /// <summary>Patches of noise.</summary>
+    public static float[] RandomPatches(GlobalPixelTransformer network, int tiles)
     {
         var random = new Random(1);
         return [.. Enumerable.Range(0, tiles * network.Options.PatchScales.Count * Tile.Size * Tile.Size).Select(_ => 2 * random.NextSingle() - 1)];
     }
 
-    private static void Print(OnnxFigure figure) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+    /// <summary>Prints a figure.</summary>
+    public static void Print(OnnxFigure figure) => Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
         $"batch {figure.Settings.Batch}, intra-op threads {figure.Settings.Threads}, calls side by side {figure.Settings.Callers}: {figure.TilesPerSecond:F2} tiles/s (others' {figure.OtherCores:F1} cores)"));
 }

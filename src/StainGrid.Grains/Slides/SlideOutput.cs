@@ -88,15 +88,14 @@ public sealed class SlideOutput
     {
         ArgumentNullException.ThrowIfNull(chunk);
         var sha256 = new string[job.Channels.Count];
+        var pixels = new ushort[SlideJob.ChunkSize * SlideJob.ChunkSize];   // what lies beyond the image stays 0
         for (int channel = 0; channel < job.Channels.Count; channel++)
         {
-            var pixels = new ushort[SlideJob.ChunkSize * SlideJob.ChunkSize];
             int low = job.Channels[channel].Low, range = job.Channels[channel].High - low;
             for (int y = 0; y < chunk.Region.Height; y++)
             {
                 var row = chunk.Values[channel].AsSpan(y * chunk.Region.Width, chunk.Region.Width);
-                for (int x = 0; x < row.Length; x++)
-                    pixels[y * SlideJob.ChunkSize + x] = (ushort)Math.Clamp(MathF.Round(low + row[x] * range), 0, ushort.MaxValue);
+                PixelScale.Apply(row, low, range, pixels.AsSpan(y * SlideJob.ChunkSize, row.Length));
             }
 
             sha256[channel] = await writer.WriteChunkAsync(0, channel, chunk.Row, chunk.Column, pixels, cancellationToken);

@@ -1,5 +1,9 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using System.IO.Compression;
+using System.Numerics;
+using System.Runtime.InteropServices;
 using K4os.Compression.LZ4;
 using ZstdSharp;
 using ZstdSharp.Unsafe;
@@ -18,7 +22,12 @@ internal static class BloscFrame
     private const int HeaderBytes = 16;
     private const byte Shuffled = 0x01, Memcpyed = 0x02, BitShuffled = 0x04, NotSplit = 0x10, Zstd = 4 << 5;
     private const int MaxSplits = 16, MinSplitValues = 128;
+
     private static readonly string[] s_codecs = ["blosclz", "lz4", "snappy", "zlib", "zstd"];
+
+    // Their tables are larger than a chunk: made anew, most of their time would be fresh memory.
+    private static readonly Spares<Compressor> s_compressors = new(NewCompressor);
+    private static readonly Spares<Decompressor> s_decompressors = new(() => new Decompressor());
 
     /// <summary>Why frames that a .zarray's compressor makes are not read, or null where they are.</summary>
     /// <param name="codec">"cname".</param>
@@ -33,22 +42,41 @@ internal static class BloscFrame
     /// <summary>Compresses values of <paramref name="typeSize"/> bytes; the same bytes for the same values.</summary>
     public static byte[] Compress(ReadOnlySpan<byte> values, int typeSize)
     {
-        byte[] shuffled = new byte[values.Length];
-        Shuffle(values, shuffled, typeSize);
-        using var compressor = new Compressor(ZstdLevel);
-        compressor.SetParameter(ZSTD_cParameter.ZSTD_c_checksumFlag, 1);
-        ReadOnlySpan<byte> block = compressor.Wrap(shuffled);
+        byte[] shuffled = ArrayPool<byte>.Shared.Rent(values.Length), compressed = ArrayPool<byte>.Shared.Rent(Compressor.GetCompressBound(values.Length));
+        try
+        {
+            var whole = shuffled.AsSpan(0, values.Length);
+            Shuffle(values, whole, typeSize);
+            var compressor = s_compressors.Take();
+            var block = compressed.AsSpan(0, compressor.Wrap(whole, compressed));
+            s_compressors.Return(compressor);
 
-        // A block that does not shrink stands as it is, still shuffled: its size says so.
-        if (block.Length >= shuffled.Length)
-            block = shuffled;
-        byte[] frame = new byte[HeaderBytes + 4 + 4 + block.Length];
+            // A block that does not shrink stands as it is, still shuffled: its size says so.
+            return Frame(block.Length >= whole.Length ? whole : block, values.Length, typeSize);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(shuffled);
+            ArrayPool<byte>.Shared.Return(compressed);
+        }
+    }
+
+    private static Compressor NewCompressor()
+    {
+        var compressor = new Compressor(ZstdLevel);
+        compressor.SetParameter(ZSTD_cParameter.ZSTD_c_checksumFlag, 1);
+        return compressor;
+    }
+
+    private static byte[] Frame(ReadOnlySpan<byte> block, int size, int typeSize)
+    {
+        byte[] frame = GC.AllocateUninitializedArray<byte>(HeaderBytes + 4 + 4 + block.Length);
         frame[0] = 2;
         frame[1] = 1;
         frame[2] = Shuffled | NotSplit | Zstd;
         frame[3] = (byte)typeSize;
-        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(4), values.Length);
-        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(8), values.Length);
+        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(4), size);
+        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(8), size);
         BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(12), frame.Length);
         BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(16), HeaderBytes + 4);
         BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(20), block.Length);
@@ -89,8 +117,7 @@ internal static class BloscFrame
         int blocks = values.Length == 0 ? 0 : (values.Length - 1) / blockSize + 1;
         if (blocks > (frame.Length - HeaderBytes) / 8)
             throw new InvalidDataException($"its {blocks} blocks do not fit");
-        byte[] shuffled = (flags & Shuffled) != 0 && typeSize > 1 ? new byte[blockSize] : [];
-        using var zstd = codec == "zstd" ? new Decompressor() : null;
+        byte[] shuffled = (flags & Shuffled) != 0 && typeSize > 1 ? GC.AllocateUninitializedArray<byte>(blockSize) : [];
         for (int i = 0; i < blocks; i++)
         {
             var target = values.Slice(i * blockSize, Math.Min(blockSize, values.Length - i * blockSize));
@@ -109,7 +136,7 @@ internal static class BloscFrame
                 int length = rest.Length < 4 ? 0 : Number(rest, 0);
                 if (length < 1 || length > rest.Length - 4)
                     throw new InvalidDataException($"its block {i} has {length} bytes");
-                int got = Decode(codec, zstd, rest.Slice(4, length), plain.Slice(split * part, part), i);
+                int got = Decode(codec, rest.Slice(4, length), plain.Slice(split * part, part), i);
                 if (got != part)
                     throw new InvalidDataException($"its block {i} does not decode to {part} bytes");
                 rest = rest[(4 + length)..];
@@ -121,7 +148,7 @@ internal static class BloscFrame
     }
 
     /// <summary>The number of bytes that a stream holds, or another one than due where it does not decode.</summary>
-    private static int Decode(string codec, Decompressor? zstd, ReadOnlySpan<byte> stream, Span<byte> target, int block)
+    private static int Decode(string codec, ReadOnlySpan<byte> stream, Span<byte> target, int block)
     {
         // What did not shrink stands as it is.
         if (stream.Length == target.Length)
@@ -137,7 +164,10 @@ internal static class BloscFrame
                 case "lz4":
                     return LZ4Codec.Decode(stream, target);
                 case "zstd":
-                    return zstd!.Unwrap(stream, target);
+                    var zstd = s_decompressors.Take();
+                    int written = zstd.Unwrap(stream, target);
+                    s_decompressors.Return(zstd);
+                    return written;
                 default:
                     using (var zlib = new ZLibStream(new MemoryStream(stream.ToArray()), CompressionMode.Decompress))
                     {
@@ -158,26 +188,90 @@ internal static class BloscFrame
     private static void Shuffle(ReadOnlySpan<byte> values, Span<byte> shuffled, int typeSize)
     {
         int count = values.Length / typeSize;
-        for (int b = 0; b < typeSize; b++)
+        if (typeSize == sizeof(ushort) && BitConverter.IsLittleEndian)
         {
-            var plane = shuffled.Slice(b * count, count);
-            for (int i = 0; i < plane.Length; i++)
-                plane[i] = values[i * typeSize + b];
+            Split(MemoryMarshal.Cast<byte, ushort>(values), shuffled[..count], shuffled.Slice(count, count));
+        }
+        else
+        {
+            for (int b = 0; b < typeSize; b++)
+            {
+                var plane = shuffled.Slice(b * count, count);
+                for (int i = 0; i < plane.Length; i++)
+                    plane[i] = values[i * typeSize + b];
+            }
         }
 
         values[(count * typeSize)..].CopyTo(shuffled[(count * typeSize)..]);
     }
 
+    private static void Split(ReadOnlySpan<ushort> values, Span<byte> low, Span<byte> high)
+    {
+        var wide = MemoryMarshal.Cast<ushort, Vector<ushort>>(values);
+        var lows = MemoryMarshal.Cast<byte, Vector<byte>>(low);
+        var highs = MemoryMarshal.Cast<byte, Vector<byte>>(high);
+        var mask = new Vector<ushort>(byte.MaxValue);
+        for (int i = 0; i < lows.Length; i++)
+        {
+            lows[i] = Vector.Narrow(wide[2 * i] & mask, wide[2 * i + 1] & mask);
+            highs[i] = Vector.Narrow(wide[2 * i] >>> 8, wide[2 * i + 1] >>> 8);
+        }
+
+        for (int i = lows.Length * Vector<byte>.Count; i < low.Length; i++)
+            (low[i], high[i]) = ((byte)values[i], (byte)(values[i] >> 8));
+    }
+
     private static void Unshuffle(ReadOnlySpan<byte> shuffled, Span<byte> values, int typeSize)
     {
         int count = values.Length / typeSize;
-        for (int b = 0; b < typeSize; b++)
+        if (typeSize == sizeof(ushort) && BitConverter.IsLittleEndian)
         {
-            var plane = shuffled.Slice(b * count, count);
-            for (int i = 0; i < plane.Length; i++)
-                values[i * typeSize + b] = plane[i];
+            Join(shuffled[..count], shuffled.Slice(count, count), MemoryMarshal.Cast<byte, ushort>(values));
+        }
+        else
+        {
+            for (int b = 0; b < typeSize; b++)
+            {
+                var plane = shuffled.Slice(b * count, count);
+                for (int i = 0; i < plane.Length; i++)
+                    values[i * typeSize + b] = plane[i];
+            }
         }
 
         shuffled[(count * typeSize)..].CopyTo(values[(count * typeSize)..]);
+    }
+
+    private static void Join(ReadOnlySpan<byte> low, ReadOnlySpan<byte> high, Span<ushort> values)
+    {
+        var lows = MemoryMarshal.Cast<byte, Vector<byte>>(low);
+        var highs = MemoryMarshal.Cast<byte, Vector<byte>>(high);
+        var wide = MemoryMarshal.Cast<ushort, Vector<ushort>>(values);
+        for (int i = 0; i < lows.Length; i++)
+        {
+            Vector.Widen(lows[i], out var lowFirst, out var lowSecond);
+            Vector.Widen(highs[i], out var highFirst, out var highSecond);
+            wide[2 * i] = lowFirst | (highFirst << 8);
+            wide[2 * i + 1] = lowSecond | (highSecond << 8);
+        }
+
+        for (int i = lows.Length * Vector<byte>.Count; i < low.Length; i++)
+            values[i] = (ushort)(low[i] | (high[i] << 8));
+    }
+
+    /// <summary>Keeps one for each processor; one whose work threw is not given back.</summary>
+    private sealed class Spares<T>(Func<T> create)
+        where T : IDisposable
+    {
+        private readonly ConcurrentBag<T> spares = [];
+
+        public T Take() => spares.TryTake(out var spare) ? spare : create();
+
+        public void Return(T used)
+        {
+            if (spares.Count < Environment.ProcessorCount)
+                spares.Add(used);
+            else
+                used.Dispose();
+        }
     }
 }

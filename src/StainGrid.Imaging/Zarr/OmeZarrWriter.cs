@@ -145,28 +145,27 @@ public sealed class OmeZarrWriter
                 below[r, c] = await ReadChunkAsync(level - 1, channel, 2 * row + r, 2 * column + c, cancellationToken);
         }
 
+        // Two rows below, over both chunks, then make one of them.
         int right = Math.Min(side, width - column * side), bottom = Math.Min(side, height - row * side);
+        int belowRight = Math.Min(2 * side, belowWidth - 2 * column * side), belowBottom = Math.Min(2 * side, belowHeight - 2 * row * side);
+        ushort[] upper = new ushort[belowRight], lower = new ushort[belowRight];
         for (int y = 0; y < bottom; y++)
         {
-            int rowsBelow = Math.Min(2, belowHeight - 2 * (row * side + y));
-            for (int x = 0; x < right; x++)
-            {
-                int columnsBelow = Math.Min(2, belowWidth - 2 * (column * side + x));
-                int sum = 0, count = rowsBelow * columnsBelow;
-                for (int dy = 0; dy < rowsBelow; dy++)
-                {
-                    for (int dx = 0; dx < columnsBelow; dx++)
-                    {
-                        int belowY = 2 * y + dy, belowX = 2 * x + dx;
-                        sum += below[belowY / side, belowX / side][belowY % side * side + belowX % side];
-                    }
-                }
-
-                pixels[y * side + x] = (ushort)((2 * sum + count) / (2 * count));
-            }
+            CopyRow(2 * y, upper);
+            bool last = 2 * y + 1 == belowBottom;
+            if (!last)
+                CopyRow(2 * y + 1, lower);
+            Shrinking.Halve(upper, last ? [] : lower, pixels.AsSpan(y * side, right));
         }
 
         return pixels;
+
+        void CopyRow(int y, ushort[] row)
+        {
+            var (down, inside) = Math.DivRem(y, side);
+            for (int across = 0, from = 0; from < row.Length; across++, from += side)
+                below[down, across].AsSpan(inside * side, Math.Min(side, row.Length - from)).CopyTo(row.AsSpan(from));
+        }
     }
 
     private static ReadOnlySpan<byte> LittleEndian(ReadOnlySpan<ushort> pixels)

@@ -59,7 +59,7 @@ internal static class BFloat16Vector
         return (p.AsInt32() + Vector512.ShiftLeft(shifted.AsInt32(), 23)).AsSingle();
     }
 
-    /// <summary>Of sixteen neighbouring pairs x the pairs 2^(x - shift), x - shift of at most 0: each right to 1 part in 130, its rounding to bfloat16 included.</summary>
+    /// <summary>Of sixteen neighbouring pairs x the pairs 2^(x - shift), x - shift of at most 0: each right to 1 part in 115, its rounding to bfloat16 included.</summary>
     /// <remarks>A bfloat16's bits, read as a whole number, are 128 (log2 + 127) up to what its mantissa is off the logarithm. So 128 (x - shift + 127), rounded, are
     /// the bits of the power up to a correction that its lowest seven bits name: all in lanes of 16 bits, in half the time of a polynomial. Processors without
     /// AVX512-VBMI take the polynomial.</remarks>

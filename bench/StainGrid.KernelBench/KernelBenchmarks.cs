@@ -1,15 +1,13 @@
+using System.Diagnostics.CodeAnalysis;
 using BenchmarkDotNet.Attributes;
-using BenchmarkDotNet.Configs;
-using BenchmarkDotNet.Jobs;
-using BenchmarkDotNet.Running;
-using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using StainGrid.Model;
 using StainGrid.Tiling;
 using static TorchSharp.torch;
 
-namespace StainGrid.Bench;
+namespace StainGrid.KernelBench;
 
 /// <summary>The kernels of inference at the sizes of the paper's network, on one core: where a tile's time goes. Beside attention stands libtorch's built-in one.</summary>
+[SuppressMessage("Design", "CA1001", Justification = "BenchmarkDotNet calls Cleanup.")]
 public class KernelBenchmarks
 {
     private readonly Dictionary<(int, int), Tensor> noise = [];
@@ -18,10 +16,6 @@ public class KernelBenchmarks
     private DenseConvolution layer = null!;
     private GlobalPixelTransformer network = null!;
     private int threads;
-
-    /// <summary>Runs them all.</summary>
-    public static void Run() => BenchmarkRunner.Run<KernelBenchmarks>(
-        DefaultConfig.Instance.AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance)).WithOptions(ConfigOptions.DisableLogFile));
 
     /// <summary>Weights and scratch; one thread, as each of a device's has.</summary>
     [GlobalSetup]
@@ -97,14 +91,15 @@ public class KernelBenchmarks
     {
         using var scope = NewDisposeScope();
         using var gradients = no_grad();
-        const int Pixels = Tile.Size * Tile.Size;
+        const int Pixels = Tile.Size * Tile.Size, Slab = 2048;
         var kept = Enum.GetValues<MapLayer>().Take(layers).ToArray();
         var images = new float[layers * Pixels];
         var features = Rows(Pixels, 90);
-        for (int first = 0; first < Pixels; first += DistributionHead.SlabRows)
+        for (int first = 0; first < Pixels; first += Slab)
         {
-            head.Run(features.RowsFrom(first, DistributionHead.SlabRows), scratch.Matrix("logits", DistributionHead.SlabRows, head.Columns),
-                kept, images, first, Pixels);
+            var logits = scratch.Matrix("logits", Slab, head.Columns);
+            logits.SetProduct(features.RowsFrom(first, Slab).Values, head.Weight);
+            head.Run(logits, kept, images, first, Pixels);
         }
     }
 
