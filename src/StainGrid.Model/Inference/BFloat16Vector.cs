@@ -12,6 +12,9 @@ internal static class BFloat16Vector
     /// <summary>Values that one vector holds.</summary>
     public const int Lanes = 16;
 
+    /// <summary>Into how many parts a power of two is divided: a bfloat16 has seven bits of mantissa.</summary>
+    public const int ExponentUnits = 128;
+
     /// <summary>The value of 16 bits.</summary>
     public static float ToSingle(ushort bits) => BitConverter.UInt32BitsToSingle((uint)bits << 16);
 
@@ -59,23 +62,27 @@ internal static class BFloat16Vector
         return (p.AsInt32() + Vector512.ShiftLeft(shifted.AsInt32(), 23)).AsSingle();
     }
 
-    /// <summary>Of sixteen neighbouring pairs x the pairs 2^(x - shift), x - shift of at most 0: each right to 1 part in 115, its rounding to bfloat16 included.</summary>
-    /// <remarks>A bfloat16's bits, read as a whole number, are 128 (log2 + 127) up to what its mantissa is off the logarithm. So 128 (x - shift + 127), rounded, are
+    /// <summary>What <see cref="Exp2Pairs"/> takes: units of its exponents for x - shift.</summary>
+    public static float ExponentOffset(float shift) => Magic + ExponentUnits * (127 - shift);
+
+    /// <summary>Sixteen neighbouring pairs of 2^x, x of at most 0: each right to 1 part in 115, its rounding to bfloat16 included; about 0 where x is less than -126.</summary>
+    /// <param name="first">Of the first of each pair <see cref="ExponentUnits"/> x + <see cref="ExponentOffset"/>(0), rounded by that addition.</param>
+    /// <param name="second">The same of the second of each pair.</param>
+    /// <remarks>A bfloat16's bits, read as a whole number, are 128 (log2 + 127) up to what its mantissa is off the logarithm. So 128 (x + 127), rounded, are
     /// the bits of the power up to a correction that its lowest seven bits name: all in lanes of 16 bits, in half the time of a polynomial. Processors without
     /// AVX512-VBMI take the polynomial.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<uint> Exp2(Vector512<uint> pairs, float shift)
+    public static Vector512<uint> Exp2Pairs(Vector512<float> first, Vector512<float> second)
     {
         if (!Avx512Vbmi.IsSupported)
-            return Pairs(Exp2(First(pairs) - Vector512.Create(shift)), Exp2(Second(pairs) - Vector512.Create(shift)));
-        var offset = Vector512.Create(Magic + Mantissas * (127 - shift));
+            return Pairs(Exp2(Exponent(first)), Exp2(Exponent(second)));
         var zero = Vector512.Create(Magic);
-        var first = Vector512.MaxNative(Vector512.FusedMultiplyAdd(First(pairs), Vector512.Create((float)Mantissas), offset), zero).AsUInt32();
-        var second = Vector512.MaxNative(Vector512.FusedMultiplyAdd(Second(pairs), Vector512.Create((float)Mantissas), offset), zero).AsUInt32();
-        var bits = (first & Vector512.Create(0xFFFFu)) | Vector512.ShiftLeft(second, 16);
+        var bits = (Vector512.MaxNative(first, zero).AsUInt32() & Vector512.Create(0xFFFFu)) | Vector512.ShiftLeft(Vector512.MaxNative(second, zero).AsUInt32(), 16);
         ref byte corrections = ref MemoryMarshal.GetArrayDataReference(Corrections);
         var correction = Avx512Vbmi.PermuteVar64x8x2(Vector512.LoadUnsafe(ref corrections), bits.AsByte(), Vector512.LoadUnsafe(ref corrections, 64));
         return (bits.AsUInt16() - (correction.AsUInt16() & Vector512.Create((ushort)0xFF))).AsUInt32();
+
+        static Vector512<float> Exponent(Vector512<float> units) => (units - Vector512.Create(Magic)) * (1f / ExponentUnits) - Vector512.Create(127f);
     }
 
     /// <summary>The largest of finite values.</summary>
@@ -117,9 +124,7 @@ internal static class BFloat16Vector
 
     // By how much the straight line 1 + f is above 2^f, in units of the mantissa, for each f = i / 128.
     private static readonly byte[] Corrections =
-        [.. Enumerable.Range(0, Mantissas).Select(i => (byte)Math.Round(i + Mantissas - Mantissas * Math.Pow(2, (double)i / Mantissas)))];
-
-    private const int Mantissas = 128;
+        [.. Enumerable.Range(0, ExponentUnits).Select(i => (byte)Math.Round(i + ExponentUnits - ExponentUnits * Math.Pow(2, (double)i / ExponentUnits)))];
 
     // The bits whose upper half is the nearest bfloat16.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -104,9 +104,13 @@ internal sealed class BlockedAttention
     {
         ref uint pairs = ref Unsafe.As<ushort, uint>(ref line);
         var sum = Vector512<float>.Zero;
+        var units = Vector512.Create((float)BFloat16Vector.ExponentUnits);
+        var offset = Vector512.Create(BFloat16Vector.ExponentOffset(maximum));
         for (nuint i = 0; i < count; i += BFloat16Vector.Lanes)
         {
-            var weights = BFloat16Vector.Exp2(Vector512.LoadUnsafe(ref pairs, i), maximum);
+            var scores = Vector512.LoadUnsafe(ref pairs, i);
+            var weights = BFloat16Vector.Exp2Pairs(
+                Vector512.FusedMultiplyAdd(BFloat16Vector.First(scores), units, offset), Vector512.FusedMultiplyAdd(BFloat16Vector.Second(scores), units, offset));
             weights.StoreUnsafe(ref pairs, i);
             sum += BFloat16Vector.First(weights) + BFloat16Vector.Second(weights);
         }

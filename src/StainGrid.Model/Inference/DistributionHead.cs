@@ -18,8 +18,8 @@ internal sealed class DistributionHead : IDisposable
     private readonly int levels;
     private readonly float largestBias;
 
-    // Of each 32 levels first those of even number, then those of odd, as the vectors take them.
-    private readonly float[] bias;
+    // Of each 32 levels first those of even number, then those of odd, as the vectors take them; the biases in units of exponents.
+    private readonly float[] biases;
     private readonly float[] intensities;
 
     /// <param name="weights">The network's.</param>
@@ -31,12 +31,12 @@ internal sealed class DistributionHead : IDisposable
         int padded = (levels + Step - 1) / Step * Step;
         Weight = weights.Product(name + ".weight", 1 / Math.Log(2), padded);
         largestBias = shifts.Max() / Ln2;
-        bias = new float[padded];
+        biases = new float[padded];
         intensities = new float[padded];
         for (int place = 0; place < padded; place++)
         {
             int level = Level(place);
-            bias[place] = level < levels ? (float)(shifts[level] / Math.Log(2)) : float.NegativeInfinity;
+            biases[place] = level < levels ? (float)(BFloat16Vector.ExponentUnits * shifts[level] / Math.Log(2)) : float.NegativeInfinity;
             intensities[place] = level < levels ? level / (levels - 1f) : 0;
         }
     }
@@ -45,7 +45,7 @@ internal sealed class DistributionHead : IDisposable
     public Tensor Weight { get; }
 
     /// <summary>Columns of the logits: the levels, filled up to whole vectors.</summary>
-    public int Columns => bias.Length;
+    public int Columns => biases.Length;
 
     /// <summary>Computes the layers of some pixels.</summary>
     /// <param name="logits">[n, <see cref="Columns"/>].</param>
@@ -95,7 +95,7 @@ internal sealed class DistributionHead : IDisposable
     {
         float most = float.NegativeInfinity;
         for (int level = 0; level < levels; level++)
-            most = Math.Max(most, BFloat16Vector.ToSingle(logits[level]) + bias[Place(level)]);
+            most = Math.Max(most, BFloat16Vector.ToSingle(logits[level]) + Bias(level));
         return most;
     }
 
@@ -103,33 +103,33 @@ internal sealed class DistributionHead : IDisposable
     private (float Sum, float First, float Second) Moments(Span<ushort> logits, float maximum, Span<float> weights)
     {
         ref uint pairs = ref Unsafe.As<ushort, uint>(ref MemoryMarshal.GetReference(logits));
-        ref float shift = ref MemoryMarshal.GetArrayDataReference(bias);
+        ref float shift = ref MemoryMarshal.GetArrayDataReference(biases);
         ref float intensity = ref MemoryMarshal.GetArrayDataReference(intensities);
         ref float weight = ref MemoryMarshal.GetReference(weights);
         bool store = weights.Length > 0;
-        var most = Vector512.Create(maximum);
+        var units = Vector512.Create((float)BFloat16Vector.ExponentUnits);
+        var offset = Vector512.Create(BFloat16Vector.ExponentOffset(maximum));
         Vector512<float> sum = default, first = default, second = default;
-        for (nuint i = 0; i < (nuint)bias.Length; i += Step)
+        for (nuint i = 0; i < (nuint)biases.Length; i += Step)
         {
             var pair = Vector512.LoadUnsafe(ref pairs, i / 2);
-            Add(BFloat16Vector.First(pair), i, ref shift, ref intensity, ref weight);
-            Add(BFloat16Vector.Second(pair), i + BFloat16Vector.Lanes, ref shift, ref intensity, ref weight);
+            var powers = BFloat16Vector.Exp2Pairs(
+                Vector512.FusedMultiplyAdd(BFloat16Vector.First(pair), units, Vector512.LoadUnsafe(ref shift, i)) + offset,
+                Vector512.FusedMultiplyAdd(BFloat16Vector.Second(pair), units, Vector512.LoadUnsafe(ref shift, i + BFloat16Vector.Lanes)) + offset);
+            Vector512<float> p = BFloat16Vector.First(powers), q = BFloat16Vector.Second(powers);
+            Vector512<float> x = Vector512.LoadUnsafe(ref intensity, i), y = Vector512.LoadUnsafe(ref intensity, i + BFloat16Vector.Lanes);
+            Vector512<float> moment = p * x, other = q * y;
+            sum += p + q;
+            first += moment + other;
+            second = Vector512.FusedMultiplyAdd(moment, x, Vector512.FusedMultiplyAdd(other, y, second));
+            if (store)
+            {
+                p.StoreUnsafe(ref weight, i);
+                q.StoreUnsafe(ref weight, i + BFloat16Vector.Lanes);
+            }
         }
 
         return (Vector512.Sum(sum), Vector512.Sum(first), Vector512.Sum(second));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        void Add(Vector512<float> logit, nuint i, ref float shift, ref float intensity, ref float weight)
-        {
-            var p = BFloat16Vector.Exp2(logit + Vector512.LoadUnsafe(ref shift, i) - most);
-            if (store)
-                p.StoreUnsafe(ref weight, i);
-            var x = Vector512.LoadUnsafe(ref intensity, i);
-            var moment = p * x;
-            sum += p;
-            first += moment;
-            second = Vector512.FusedMultiplyAdd(moment, x, second);
-        }
     }
 
     // The number of levels up to which the distribution sums to less than half of its sum.
@@ -172,9 +172,11 @@ internal sealed class DistributionHead : IDisposable
     {
         float sum = 0;
         for (int level = 0; level < levels; level++)
-            sum += weights[Place(level)] * (BFloat16Vector.ToSingle(logits[level]) + bias[Place(level)] - most);
+            sum += weights[Place(level)] * (BFloat16Vector.ToSingle(logits[level]) + Bias(level) - most);
         return sum;
     }
+
+    private float Bias(int level) => biases[Place(level)] / BFloat16Vector.ExponentUnits;
 
     private static int Place(int level) => level / Step * Step + level % 2 * BFloat16Vector.Lanes + level % Step / 2;
 }
