@@ -16,6 +16,7 @@ var root = new RootCommand(
     DemoCommand.Create(),
     InfoCommand.Create(),
     ModelCommand.Create(),
+    DataCommand.Create(),
     TrainCommand.Create(),
     SiloCommand.Create(),
 };
