@@ -12,6 +12,9 @@ namespace StainGrid.Model;
 public sealed class EvaluationFolder
 {
     private const int MaxPanelSide = 512;
+    private const string Markdown = "report.md";
+    private const string Html = "report.html";
+    private const string Metrics = "metrics.csv";
     private const int MaxNameLength = 120;   // of 255 for a file's name
     private const string AllConditions = "(all)";
 
@@ -19,13 +22,16 @@ public sealed class EvaluationFolder
     private readonly HashSet<string> taken = new(StringComparer.OrdinalIgnoreCase);
     private readonly List<(string Label, string Condition, string Field, string File)> sides = [];
 
-    /// <summary>Makes the folder where it does not exist.</summary>
+    /// <summary>Makes the folder where it does not exist. An earlier report is deleted, so that none stands beside another evaluation's pictures.</summary>
     /// <param name="folder">Its path. Files of the same names are replaced.</param>
-    /// <exception cref="IOException">It cannot be made.</exception>
+    /// <exception cref="IOException">It cannot be made, or written to.</exception>
+    /// <exception cref="UnauthorizedAccessException">The same.</exception>
     public EvaluationFolder(string folder)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         this.folder = Directory.CreateDirectory(folder).FullName;
+        foreach (string file in (string[])[Markdown, Html, Metrics])
+            File.Delete(Path.Combine(this.folder, file));
     }
 
     /// <summary>Draws the images of a field and label side by side. Truth and prediction have the truth's window (its 0.5 and 99.7 percentiles), so that
@@ -68,7 +74,7 @@ public sealed class EvaluationFolder
     public void Write(EvaluationReport report, string model)
     {
         ArgumentNullException.ThrowIfNull(report);
-        WriteCsv("metrics.csv", MetricsTable(report));
+        WriteCsv(Metrics, MetricsTable(report));
         foreach (var label in report.Labels)
         {
             var confusion = label.All.Confusion;
@@ -80,8 +86,8 @@ public sealed class EvaluationFolder
         }
 
         var document = Document(report, model);
-        File.WriteAllText(Path.Combine(folder, "report.md"), document.ToMarkdown());
-        File.WriteAllText(Path.Combine(folder, "report.html"), document.ToHtml());
+        File.WriteAllText(Path.Combine(folder, Markdown), document.ToMarkdown());
+        File.WriteAllText(Path.Combine(folder, Html), document.ToHtml());
     }
 
     private ReportDocument Document(EvaluationReport report, string model)
@@ -97,15 +103,15 @@ public sealed class EvaluationFolder
             $"The prediction is the mean of the distribution. Both images in whole levels, 0 to 255. Pearson ({report.Draws} draws): mean and standard deviation over {report.Draws} draws of {report.DrawPixels:N0} random pixels (with replacement, seed {report.Seed}). MAE and RMSE in levels. SSIM by Wang et al. 2004 (11x11 Gaussian windows of sigma 1.5, K1 0.01, K2 0.03, L 255). Accuracy: the share of pixels predicted in their own of ten equal bins of the intensity. A dash is what is not defined, such as the correlation of a flat image."));
         document.Table(["label", "condition", "fields", "pixels", $"Pearson ({report.Draws} draws)", "Pearson (all pixels)", "MAE", "RMSE", "SSIM", "accuracy"], Rows(report).Select(row => (string[])
             [
-                row.Label, row.Condition, Whole(row.Metrics.Fields), Whole(row.Metrics.Pixels),
-                row.Metrics.PearsonOfRandomPixels is { } sampled ? string.Create(CultureInfo.InvariantCulture, $"{sampled.Mean:F4} ± {sampled.StandardDeviation:F4}") : "-",
-                Shown(row.Metrics.Pearson, "F4"), Shown(row.Metrics.MeanAbsoluteError, "F2"), Shown(row.Metrics.RootMeanSquareError, "F2"), Shown(row.Metrics.StructuralSimilarity, "F4"), Shown(row.Metrics.Confusion.Accuracy, "P1"),
+                row.Label, row.Condition, Whole(row.Figures.Fields), Whole(row.Figures.Pixels),
+                row.Figures.PearsonOfRandomPixels is { } sampled ? string.Create(CultureInfo.InvariantCulture, $"{sampled.Mean:F4} ± {sampled.StandardDeviation:F4}") : "-",
+                Shown(row.Figures.Pearson, "F4"), Shown(row.Figures.MeanAbsoluteError, "F2"), Shown(row.Figures.RootMeanSquareError, "F2"), Shown(row.Figures.StructuralSimilarity, "F4"), Shown(row.Figures.Confusion.Accuracy, "P1"),
             ]));
 
         document.Heading(2, "How honest the distributions are");
         document.Paragraph("The share of pixels whose true level lies in the central interval of the predicted distribution. In brackets: the probability that the distributions give it, at least the nominal one, since levels are whole; a calibrated model has the same. It is that of single tiles and planes, as the network gives them in its own numbers, not of the averages over overlapping tiles.");
         document.Table(["label", "condition", .. Calibration.Intervals.Select(interval => interval.ToString("P0", CultureInfo.InvariantCulture))], Rows(report).Select(row => (string[])
-            [row.Label, row.Condition, .. row.Metrics.Coverage.Select(coverage => $"{Shown(coverage.Covered, "P1")} ({Shown(coverage.Held, "P1")})")]));
+            [row.Label, row.Condition, .. row.Figures.Coverage.Select(coverage => $"{Shown(coverage.Covered, "P1")} ({Shown(coverage.Held, "P1")})")]));
 
         foreach (var label in report.Labels)
         {
@@ -148,7 +154,7 @@ public sealed class EvaluationFolder
     }
 
     // A row a condition, and one of all where there are several.
-    private static IEnumerable<(string Label, string Condition, LabelMetrics Metrics)> Rows(EvaluationReport report) => report.Labels.SelectMany(label =>
+    private static IEnumerable<(string Label, string Condition, LabelMetrics Figures)> Rows(EvaluationReport report) => report.Labels.SelectMany(label =>
         label.Conditions.Select(condition => (label.Label, condition.Condition, condition.Metrics)).Concat(label.Conditions.Count == 1 ? [] : [(label.Label, AllConditions, label.All)]));
 
     private void WriteCsv(string name, IEnumerable<string[]> rows)

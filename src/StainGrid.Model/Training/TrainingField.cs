@@ -39,7 +39,7 @@ public sealed class TrainingField
     /// <param name="labels">The model's labels.</param>
     /// <param name="rule">The model's normalisation.</param>
     /// <param name="part">The pixels that may be seen; at least 128x128.</param>
-    /// <exception cref="ImageException">An image is damaged, differs in size, or a target is not 16 bit.</exception>
+    /// <exception cref="ImageException">An image is damaged, differs in size, or a target is of floats.</exception>
     public static TrainingField Read(string name, IPlaneImage image, IReadOnlyDictionary<string, IPlaneImage> truth,
         IReadOnlyList<LabelInfo> labels, NormalisationRule rule, Region part)
     {
