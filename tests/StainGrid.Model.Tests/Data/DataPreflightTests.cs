@@ -12,14 +12,15 @@ public sealed class DataPreflightTests : IDisposable
     [Fact]
     public void Good_fields_of_8_and_of_16_bit_have_no_problem()
     {
+        // The last pixel of the second strip alone differs.
         var preflight = Run(
-            Field("one", [folder.Image("z0.png"), folder.Image("z1.png")], folder.Image("dapi.png", pixel: (x, y) => x == 139 && y == 129 ? 1 : 0)),
+            Field("one", [folder.Image("z0.png", 1200, 900), folder.Image("z1.png", 1200, 900)], folder.Image("dapi.png", 1200, 900, pixel: (x, y) => x == 1199 && y == 899 ? 1 : 0)),
             Field("two", [folder.Image("float.tif", bits: 32, pixel: (x, y) => x / 3.0 - y)], folder.Image("dapi2.png")),
             Field("three", [folder.Image("8.png", bits: 8)], null, folder.Image("own8.png", bits: 8)));
         Assert.Empty(preflight.Problems);
         preflight.ThrowIfAny();
         Assert.Equal(["one", "two", "three"], preflight.Fields.Select(field => field.Field.Name));
-        Assert.Equal((140, 130, 2, PixelType.UInt16), (preflight.Fields[0].Width, preflight.Fields[0].Height, preflight.Fields[0].Planes, preflight.Fields[0].PixelType));
+        Assert.Equal((1200, 900, 2, PixelType.UInt16), (preflight.Fields[0].Width, preflight.Fields[0].Height, preflight.Fields[0].Planes, preflight.Fields[0].PixelType));
         Assert.Equal(PixelType.Float32, preflight.Fields[1].PixelType);
         Assert.Equal(PixelType.UInt8, preflight.Fields[2].Labels["OWN"]);
     }
@@ -52,7 +53,7 @@ public sealed class DataPreflightTests : IDisposable
     [InlineData(double.NaN)]
     [InlineData(double.PositiveInfinity)]
     public void A_float_that_is_not_finite_is_refused_wherever_it_is(double odd) =>
-        AssertProblem(Field("f", [folder.Image("z.tif", bits: 32, pixel: (x, y) => x == 139 && y == 129 ? odd : x)], folder.Image("dapi.png")), "z.tif", "not finite");
+        AssertProblem(Field("f", [folder.Image("z.tif", 1200, 900, 32, (x, y) => x == 1199 && y == 899 ? odd : x)], folder.Image("dapi.png", 1200, 900)), "z.tif", "not finite");
 
     [Fact]
     public void A_file_that_was_cut_off_is_refused()
