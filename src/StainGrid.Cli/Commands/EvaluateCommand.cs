@@ -54,10 +54,12 @@ internal static class EvaluateCommand
         command.SetAction((parsed, cancellationToken) => Task.Run(() =>
         {
             bool json = parsed.GetValue(run.Json);
-            string path = parsed.GetValue(modelFile)!, folder = Path.GetFullPath(parsed.GetValue(output)!), device = parsed.GetValue(run.Device)!;
+            string path = parsed.GetValue(modelFile)!, source = parsed.GetValue(data)!, folder = Path.GetFullPath(parsed.GetValue(output)!), device = parsed.GetValue(run.Device)!;
             try
             {
-                var parts = Parts(parsed.GetValue(data)!, parsed.GetValue(split), parsed.GetValue(part) ?? SplitPart.Test, json);
+                string? splitFile = parsed.GetValue(split);
+                var side = parsed.GetValue(part) ?? SplitPart.Test;
+                var parts = Parts(source, splitFile, side, json);
                 using var model = StainModel.Load(path, DeviceExecutor.Parse(device));
                 var (plane, allPlanes) = options.Planes(parsed);
                 var evaluator = new Evaluator(model, new EvaluationOptions
@@ -72,7 +74,7 @@ internal static class EvaluateCommand
                 EvaluationReport report;
                 using (var display = json ? null : new ProgressDisplay("evaluate"))
                     report = evaluator.Run(parts, image => results.AddImage(image), at => display?.Show(Status(at)), cancellationToken);
-                results.Write(report, Path.GetFileName(path));
+                results.Write(report, Path.GetFileName(path), splitFile is null ? $"all of {source}" : $"the {Name(side)} part of {source} by {splitFile}");
                 Print(report, folder, json);
                 return ExitCodes.Done;
             }
@@ -89,7 +91,10 @@ internal static class EvaluateCommand
             }
             catch (Exception e) when (e is ImageException or ModelFileException or IOException or UnauthorizedAccessException)
             {
-                ResultReport.Failure("evaluate", e.Message, json);
+                if (json)
+                    ResultReport.Failure(source, e.Message, json);
+                else
+                    Console.Error.WriteLine(e.Message);
                 return ExitCodes.Failed;
             }
         }));
@@ -113,9 +118,10 @@ internal static class EvaluateCommand
             SplitPart.Validation => split.Validation,
             _ => split.Test,
         };
-        string name = part.ToString().ToLowerInvariant();
-        return parts.Count > 0 ? parts : throw new ImageException($"{splitFile} has no {name} part. Give another --part, or a split that holds out something.");
+        return parts.Count > 0 ? parts : throw new ImageException($"{splitFile} has no {Name(part)} part. Give another --part, or a split that holds out something.");
     }
+
+    private static string Name(SplitPart part) => part.ToString().ToLowerInvariant();
 
     // The command shows an evaluation as it shows a slide.
     private static SlideStatus Status(EvaluationProgress at) => new(SlideState.Running, 0, at.TilesDone, at.TilesTotal, 0, 0, null, null);

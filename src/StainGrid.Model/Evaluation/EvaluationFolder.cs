@@ -11,7 +11,7 @@ namespace StainGrid.Model;
 /// </summary>
 public sealed class EvaluationFolder
 {
-    private const int MaxPanelSide = 512;
+    private const int PanelSide = 512;
     private const string Markdown = "report.md";
     private const string Html = "report.html";
     private const string Metrics = "metrics.csv";
@@ -44,12 +44,15 @@ public sealed class EvaluationFolder
         ArgumentNullException.ThrowIfNull(image);
         string name = Unused($"sides_{SafeName(image.Field.Name)}_{image.Label.Name}");
         var shown = PreviewChannel.Window(image.Truth.Span);
+
+        // A narrow strip is shown larger, so that there is something to see and room for the captions.
+        int side = Math.Min(2 * PanelSide, (int)((long)PanelSide * Math.Max(image.Width, image.Height) / Math.Min(image.Width, image.Height)));
         PreviewPng.Write(Path.Combine(folder, name), [
             Panel("INPUT", image.Input, PreviewChannel.Window(image.Input.Span)),
             Panel("TRUTH", Floats(image.Truth.Span), shown),
             Panel("PREDICTED", Floats(image.Predicted.Span), shown),
-            Panel("STANDARD DEVIATION", image.Deviation, (0, PreviewChannel.Window(image.Deviation.Span).High)),
-        ], maxPanelSide: MaxPanelSide);
+            Panel("SD", image.Deviation, (0, PreviewChannel.Window(image.Deviation.Span).High)),
+        ], maxPanelSide: side);
         sides.Add((image.Label.Name, image.Field.Condition, image.Field.Name, name));
         return name;
 
@@ -68,10 +71,11 @@ public sealed class EvaluationFolder
     /// <summary>Writes tables, confusion matrices and reports; the reports show the pictures that were added before, of each label and condition the first.</summary>
     /// <param name="report">What was found.</param>
     /// <param name="model">What the report calls the model.</param>
+    /// <param name="data">What the report calls the data.</param>
     /// <exception cref="IOException">A file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The same.</exception>
     /// <exception cref="ImageException">The same, of a picture.</exception>
-    public void Write(EvaluationReport report, string model)
+    public void Write(EvaluationReport report, string model, string data)
     {
         ArgumentNullException.ThrowIfNull(report);
         WriteCsv(Metrics, MetricsTable(report));
@@ -85,16 +89,16 @@ public sealed class EvaluationFolder
             HeatMapPng.Write(Path.Combine(folder, $"confusion_{label.Label}.png"), $"{label.Label}: ROWS TRUE LEVELS, COLUMNS PREDICTED, % OF THE ROW", names, names, confusion.Share);
         }
 
-        var document = Document(report, model);
+        var document = Document(report, model, data);
         File.WriteAllText(Path.Combine(folder, Markdown), document.ToMarkdown());
         File.WriteAllText(Path.Combine(folder, Html), document.ToHtml());
     }
 
-    private ReportDocument Document(EvaluationReport report, string model)
+    private ReportDocument Document(EvaluationReport report, string model, string data)
     {
         var document = new ReportDocument("StainGrid: evaluation", folder);
         document.Paragraph(string.Create(CultureInfo.InvariantCulture,
-            $"Model {model}, SHA-256 {report.ModelSha256}. {report.Fields.Count} fields or parts of fields; plane: {report.Planes}; tiles of stride {report.Stride}, {report.Blend}, {report.Precision}."));
+            $"Model: {model}, SHA-256 {report.ModelSha256}. Data: {data}; fields or parts of fields: {report.Fields.Count}. Plane: {report.Planes}. Tiles: stride {report.Stride}, {report.Blend}, {report.Precision}."));
         if (report.LabelsWithoutHead.Count > 0)
             document.Paragraph($"Not evaluated, since the model does not predict it: {string.Join(", ", report.LabelsWithoutHead)}.");
 
@@ -120,7 +124,7 @@ public sealed class EvaluationFolder
             document.Table(["true levels", "pixels", "predicted in their bin"], confusion.Counts.Select((row, bin) => (string[])[confusion.BinName(bin), Whole(row.Sum()), Shown(confusion.BinAccuracy[bin], "P1")]));
             document.Picture($"confusion_{label.Label}.png", "Confusion matrix over all conditions: a row a bin of true levels, in percent of its pixels.");
             foreach (var (_, condition, field, file) in sides.Where(side => side.Label == label.Label).DistinctBy(side => side.Condition))
-                document.Picture(file, $"{field} ({condition}): input, truth, prediction in the truth's window, and the standard deviation of the predicted distribution, with the values of black and white.");
+                document.Picture(file, $"{field} ({condition}): input, truth, prediction in the truth's window, and the standard deviation (SD) of the predicted distribution. The numbers are what is shown black and white.");
         }
 
         if (sides.Count > 0)

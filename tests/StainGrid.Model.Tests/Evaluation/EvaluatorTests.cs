@@ -152,11 +152,34 @@ public sealed class EvaluatorTests : IDisposable
         Assert.Equal(report.Labels[0].All.MeanAbsoluteError, all.GetProperty("mean_absolute_error").GetDouble());
         Assert.Equal(131 * 129, all.GetProperty("confusion").GetProperty("counts").EnumerateArray().Sum(row => row.EnumerateArray().Sum(count => count.GetInt64())));
 
-        new EvaluationFolder(folder.File("out")).Write(report, "model");
+        new EvaluationFolder(folder.File("out")).Write(report, "model", "data");
         string text = File.ReadAllText(folder.File("out", "report.md"));
         Assert.DoesNotContain("NaN", text);
         Assert.Contains("| FIRST | B | 1 | 16,899 | - | - |", text);
         Assert.StartsWith("FIRST,B,1,16899,,,,", File.ReadAllLines(folder.File("out", "metrics.csv"))[1]);
+    }
+
+    [Fact]
+    public void A_report_of_an_earlier_evaluation_does_not_stay_beside_the_pictures_of_the_next()
+    {
+        foreach (string name in (string[])["report.md", "report.html", "metrics.csv", "notes.txt"])
+            File.WriteAllText(folder.File(name), "old");
+        _ = new EvaluationFolder(folder.Path);
+        Assert.Equal([folder.File("notes.txt")], Directory.GetFiles(folder.Path));
+    }
+
+    [Fact]
+    public void Eight_and_sixteen_bit_truth_of_the_same_brightness_are_the_same_levels()
+    {
+        var label = new LabelInfo("FIRST", 13_000, 60_000, "FFFFFF");
+        using var eight = new FunctionImage(16, 16, 1, PixelType.UInt8, (_, x, y) => y * 16 + x);
+        using var sixteen = new FunctionImage(16, 16, 1, PixelType.UInt16, (_, x, y) => (y * 16 + x) * 257);
+        var whole = new Region(0, 0, 16, 16);
+        byte[] levels = TrueLevels.Read(eight, whole, label);
+        Assert.Equal(TrueLevels.Read(sixteen, whole, label), levels);
+        Assert.Equal((0, 0, (byte)Math.Round((100 * 257 - 13_000) / 47_000.0 * 255), 255), (levels[0], levels[50], levels[100], levels[255]));
+        TrueLevels.Check("field", eight.Info, 16, 16);
+        Assert.Throws<ImageException>(() => TrueLevels.Check("field", eight.Info with { PixelType = PixelType.Float32 }, 16, 16));
     }
 
     [Fact]
@@ -167,7 +190,7 @@ public sealed class EvaluatorTests : IDisposable
         var first = Field("lab/B/A4/one_1", "B", 151, 133, 1) with { Condition = "B <sharp> | \"1\"" };
         var second = Field("lab/B/A4/one 1", "C", 130, 140, 1);
         var report = new Evaluator(model, Quick).Run([new FieldPart(first, null), new FieldPart(second, null)], image => output.AddImage(image), cancellationToken: Stop);
-        output.Write(report, "small.safetensors");
+        output.Write(report, "small.safetensors", "the test part of <data>");
 
         Assert.Equal(
             [
@@ -193,6 +216,7 @@ public sealed class EvaluatorTests : IDisposable
         string html = File.ReadAllText(folder.File("a", "out", "report.html")), text = File.ReadAllText(folder.File("a", "out", "report.md"));
         Assert.Contains("B &lt;sharp&gt; | &quot;1&quot;", html);
         Assert.Contains("B \\<sharp\\> \\| \"1\"", text);
+        Assert.Contains("Data: the test part of &lt;data&gt;; fields or parts of fields: 2.", html);
         Assert.DoesNotContain("src=\"sides", html);
         foreach (string picture in (string[])["confusion_FIRST.png", "sides_lab-B-A4-one-1_FIRST.png", "sides_lab-B-A4-one-1_SECOND-2.png"])
         {
