@@ -42,7 +42,7 @@ public sealed class Evaluator
     /// <summary>Evaluates.</summary>
     /// <param name="parts">What the model may be judged on. A label that a field lacks is left out there.</param>
     /// <param name="images">Given the images of each field and label as they are predicted.</param>
-    /// <param name="progress">Told after each batch of tiles, on any thread, one at a time.</param>
+    /// <param name="progress">Told when the first field begins and after each batch of tiles, on any thread, one at a time.</param>
     /// <param name="cancellationToken">Stops between batches.</param>
     /// <exception cref="ImageException">An image cannot be read or does not fit the others, or the model has none of the labels. The headers of all
     /// files are looked at before anything is predicted.</exception>
@@ -67,6 +67,7 @@ public sealed class Evaluator
             total += tiles;
         }
 
+        progress?.Invoke(new EvaluationProgress(fields[0].Name, 0, total));
         var tallies = model.Metadata.Labels.Where(label => names.Contains(label.Name))
             .ToDictionary(label => label.Name, _ => new SortedDictionary<string, LabelTally>(StringComparer.Ordinal));
         for (int i = 0; i < fields.Length; i++)

@@ -31,7 +31,7 @@ public sealed class EvaluatorTests : IDisposable
         Assert.Equal(["A", "B"], report.Labels[0].Conditions.Select(condition => condition.Condition));
         Assert.Equal(["B"], report.Labels[1].Conditions.Select(condition => condition.Condition));
         Assert.Equal((first.Name, "FIRST", second.Name, "FIRST"), (images[0].Field.Name, images[0].Label.Name, images[2].Field.Name, images[2].Label.Name));
-        Assert.Equal(told[^1].TilesTotal, told[^1].TilesDone);
+        Assert.Equal((0, told[^1].TilesTotal), (told[0].TilesDone, told[^1].TilesDone));
         Assert.Equal(told.Select(at => at.TilesDone).Order(), told.Select(at => at.TilesDone));
         Assert.Equal(model.Sha256, report.ModelSha256);
 
@@ -134,7 +134,14 @@ public sealed class EvaluatorTests : IDisposable
         using var model = Model();
         using var stop = new CancellationTokenSource();
         var field = Field("stopped", "B", 300, 300, 1);
-        Assert.ThrowsAny<OperationCanceledException>(() => new Evaluator(model, Quick).Run([new FieldPart(field, null)], progress: _ => stop.Cancel(), cancellationToken: stop.Token));
+        var last = default(EvaluationProgress);
+        Assert.ThrowsAny<OperationCanceledException>(() => new Evaluator(model, Quick).Run([new FieldPart(field, null)], progress: at =>
+        {
+            last = at;
+            if (at.TilesDone > 0)
+                stop.Cancel();
+        }, cancellationToken: stop.Token));
+        Assert.InRange(last.TilesDone, 1, last.TilesTotal - 1);
     }
 
     [Fact]

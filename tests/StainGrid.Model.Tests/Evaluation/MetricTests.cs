@@ -163,7 +163,8 @@ public class MetricTests
     public void An_image_below_11_pixels_a_side_has_no_window()
     {
         Assert.Equal((0, 0), StructuralSimilarity.Sum(new byte[10 * 40], new byte[10 * 40], 10, 40));
-        Assert.Equal((0, 0), StructuralSimilarity.Sum(new byte[40 * 10], new byte[40 * 10], 40, 10));
+        Assert.Equal((0, 0), StructuralSimilarity.Sum(new byte[40 * 8], new byte[40 * 8], 40, 8));
+        Assert.Equal((0, 0), StructuralSimilarity.Sum(new byte[1], new byte[1], 1, 1));
         Assert.Throws<ArgumentException>(() => StructuralSimilarity.Sum(new byte[120], new byte[121], 11, 11));
     }
 
