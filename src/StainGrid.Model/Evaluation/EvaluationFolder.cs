@@ -20,7 +20,7 @@ public sealed class EvaluationFolder
 
     private readonly string folder;
     private readonly HashSet<string> taken = new(StringComparer.OrdinalIgnoreCase);
-    private readonly List<(string Label, string Condition, string Field, string File)> sides = [];
+    private readonly List<(string Label, string Condition, string Caption, string File)> sides = [];
 
     /// <summary>Makes the folder where it does not exist. An earlier report is deleted, so that none stands beside another evaluation's pictures.</summary>
     /// <param name="folder">Its path. Files of the same names are replaced.</param>
@@ -43,21 +43,24 @@ public sealed class EvaluationFolder
     {
         ArgumentNullException.ThrowIfNull(image);
         string name = Unused($"sides_{SafeName(image.Field.Name)}_{image.Label.Name}");
-        var shown = PreviewChannel.Window(image.Truth.Span);
+        var input = PreviewChannel.Window(image.Input.Span);
+        var levels = PreviewChannel.Window(image.Truth.Span);
+        var deviation = (Low: 0.0, PreviewChannel.Window(image.Deviation.Span).High);
 
         // A narrow strip is shown larger, so that there is something to see and room for the captions.
         int side = Math.Min(2 * PanelSide, (int)((long)PanelSide * Math.Max(image.Width, image.Height) / Math.Min(image.Width, image.Height)));
         PreviewPng.Write(Path.Combine(folder, name), [
-            Panel("INPUT", image.Input, PreviewChannel.Window(image.Input.Span)),
-            Panel("TRUTH", Floats(image.Truth.Span), shown),
-            Panel("PREDICTED", Floats(image.Predicted.Span), shown),
-            Panel("SD", image.Deviation, (0, PreviewChannel.Window(image.Deviation.Span).High)),
+            Panel("INPUT", image.Input, input),
+            Panel("TRUTH", Floats(image.Truth.Span), levels),
+            Panel("PREDICTED", Floats(image.Predicted.Span), levels),
+            Panel("SD", image.Deviation, deviation),
         ], maxPanelSide: side);
-        sides.Add((image.Label.Name, image.Field.Condition, image.Field.Name, name));
+        sides.Add((image.Label.Name, image.Field.Condition, string.Create(CultureInfo.InvariantCulture,
+            $"{image.Field.Name} ({image.Field.Condition}): input, {input.Low:F0} black and {input.High:F0} white; truth and prediction, {levels.Low:F0} to {levels.High:F0}; standard deviation of the predicted distribution, {deviation.Low:F0} to {deviation.High:F0}."), name));
         return name;
 
-        PreviewPanel Panel(string caption, ReadOnlyMemory<float> pixels, (double Low, double High) window) => new(
-            string.Create(CultureInfo.InvariantCulture, $"{caption} {window.Low:F0}-{window.High:F0}"), image.Width, image.Height, [new PreviewChannel(pixels, window.Low, window.High)]);
+        PreviewPanel Panel(string caption, ReadOnlyMemory<float> pixels, (double Low, double High) window) =>
+            new(caption, image.Width, image.Height, [new PreviewChannel(pixels, window.Low, window.High)]);
 
         static float[] Floats(ReadOnlySpan<byte> levels)
         {
@@ -123,8 +126,8 @@ public sealed class EvaluationFolder
             var confusion = label.All.Confusion;
             document.Table(["true levels", "pixels", "predicted in their bin"], confusion.Counts.Select((row, bin) => (string[])[confusion.BinName(bin), Whole(row.Sum()), Shown(confusion.BinAccuracy[bin], "P1")]));
             document.Picture($"confusion_{label.Label}.png", "Confusion matrix over all conditions: a row a bin of true levels, in percent of its pixels.");
-            foreach (var (_, condition, field, file) in sides.Where(side => side.Label == label.Label).DistinctBy(side => side.Condition))
-                document.Picture(file, $"{field} ({condition}): input, truth, prediction in the truth's window, and the standard deviation (SD) of the predicted distribution. The numbers are what is shown black and white.");
+            foreach (var (_, _, caption, file) in sides.Where(side => side.Label == label.Label).DistinctBy(side => side.Condition))
+                document.Picture(file, caption);
         }
 
         if (sides.Count > 0)

@@ -225,6 +225,8 @@ public sealed class EvaluatorTests : IDisposable
         Assert.Contains("B \\<sharp\\> \\| \"1\"", text);
         Assert.Contains("Data: the test part of &lt;data&gt;; fields or parts of fields: 2.", html);
         Assert.DoesNotContain("src=\"sides", html);
+        Assert.Contains(": input, ", html);
+        Assert.Contains("lab/B/A4/one 1 (C): input, ", text);
         foreach (string picture in (string[])["confusion_FIRST.png", "sides_lab-B-A4-one-1_FIRST.png", "sides_lab-B-A4-one-1_SECOND-2.png"])
         {
             Assert.Contains(Convert.ToBase64String(File.ReadAllBytes(folder.File("a", "out", picture))), html);
