@@ -18,6 +18,7 @@ var root = new RootCommand(
     ModelCommand.Create(),
     DataCommand.Create(),
     TrainCommand.Create(),
+    EvaluateCommand.Create(),
     SiloCommand.Create(),
 };
 

@@ -154,6 +154,7 @@ public sealed class StainTests : IDisposable
     [InlineData("model", "init")]
     [InlineData("model", "info")]
     [InlineData("train")]
+    [InlineData("evaluate")]
     public async Task Every_command_has_help_with_a_description_of_each_option(params string[] command)
     {
         var (exit, output, _) = await StainGridCommand.RunAsync([.. command, "--help"]);

@@ -102,15 +102,15 @@ internal static class DemoCommand
                 continue;
             ushort[] pixels = await image.ReadAsync(0, c, new Region(0, 0, size, size), cancellationToken);
             pearson[channel.Label] = Math.Round(Correlation.Pearson<ushort>(pixels, expected), 3);
-            var (low, high) = SlidePreview.Window(expected);
+            var (low, high) = PreviewChannel.Window<ushort>(expected);
             known.Add(PreviewChannel.FromUInt16(expected, low, high, channel.Color));
-            var (dim, full) = SlidePreview.Window(pixels);   // each at its own contrast
+            var (dim, full) = PreviewChannel.Window<ushort>(pixels);   // each at its own contrast
             predicted.Add(PreviewChannel.FromUInt16(pixels, dim, full, channel.Color));
         }
 
         string picture = Path.Combine(folder, "demo.png");
         ushort[] phase = specimen.Plane(specimen.FocusPlane);
-        var (dark, bright) = SlidePreview.Window(phase);
+        var (dark, bright) = PreviewChannel.Window<ushort>(phase);
         panels.Add(new PreviewPanel("UNLABELED INPUT", size, size, [PreviewChannel.FromUInt16(phase, dark, bright)]));
         panels.Add(new PreviewPanel("PREDICTED", size, size, predicted));
         panels.Add(new PreviewPanel("TRUTH", size, size, known));

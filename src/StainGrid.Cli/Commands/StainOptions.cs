@@ -8,6 +8,28 @@ namespace StainGrid.Cli;
 /// <summary>The options that say what to predict, shared by the commands that do.</summary>
 internal sealed class StainOptions
 {
+    public StainOptions()
+    {
+        Stride.Validators.Add(result => Check(result.GetValue(Stride) is null or >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
+            $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
+        BlockSide.Validators.Add(result => Check(result.GetValue(BlockSide) is >= 1 and <= TilingOptions.MaxBlockSide, result.AddError,
+            $"--block must be 1 to {TilingOptions.MaxBlockSide} tiles."));
+        BatchSize.Validators.Add(result => Check(result.GetValue(BatchSize) is >= 1 and <= 256, result.AddError, "--batch must be 1 to 256 tiles."));
+        Plane.Validators.Add(result => Check(result.GetValue(Plane) is null or "all" || (int.TryParse(result.GetValue(Plane), out int plane) && plane >= 0),
+            result.AddError, "--plane must be a number counted from 0, or all."));
+        Statistics.Validators.Add(result =>
+        {
+            if (Split(result.GetValue(Statistics)).FirstOrDefault(name => StatisticOf(name) is null) is { } unknown)
+                result.AddError($"--statistics: '{unknown}' is none of mean, standarddeviation, median, mode, entropy.");
+        });
+
+        static void Check(bool right, Action<string> add, string error)
+        {
+            if (!right)
+                add(error);
+        }
+    }
+
     public Option<string> Model { get; } = new("--model", "-m")
     {
         Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store.",
@@ -81,37 +103,26 @@ internal sealed class StainOptions
     {
         foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Quality, Stride, Blend, Precision, BatchSize, BlockSide])
             command.Options.Add(option);
-        Stride.Validators.Add(result => Check(result.GetValue(Stride) is null or >= TilingOptions.MinStride and <= Tile.Size, result.AddError,
-            $"--stride must be {TilingOptions.MinStride} to {Tile.Size} pixels."));
-        BlockSide.Validators.Add(result => Check(result.GetValue(BlockSide) is >= 1 and <= TilingOptions.MaxBlockSide, result.AddError,
-            $"--block must be 1 to {TilingOptions.MaxBlockSide} tiles."));
-        BatchSize.Validators.Add(result => Check(result.GetValue(BatchSize) is >= 1 and <= 256, result.AddError, "--batch must be 1 to 256 tiles."));
-        Plane.Validators.Add(result => Check(result.GetValue(Plane) is null or "all" || (int.TryParse(result.GetValue(Plane), out int plane) && plane >= 0),
-            result.AddError, "--plane must be a number counted from 0, or all."));
-        Statistics.Validators.Add(result =>
-        {
-            if (Split(result.GetValue(Statistics)).FirstOrDefault(name => StatisticOf(name) is null) is { } unknown)
-                result.AddError($"--statistics: '{unknown}' is none of mean, standarddeviation, median, mode, entropy.");
-        });
+    }
 
-        static void Check(bool right, Action<string> add, string error)
-        {
-            if (!right)
-                add(error);
-        }
+    /// <summary>The plane that was asked for, null for the middle one; or all.</summary>
+    public (int? Plane, bool All) Planes(ParseResult parsed)
+    {
+        string? plane = parsed.GetValue(Plane);
+        return (plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture), plane == "all");
     }
 
     /// <summary>What they say.</summary>
     public StainSettings Settings(ParseResult parsed)
     {
-        string? plane = parsed.GetValue(Plane);
+        var (plane, allPlanes) = Planes(parsed);
         bool fast = parsed.GetValue(Quality) == Cli.Quality.Fast;
         return new StainSettings
         {
             Model = BlobAddress.Full(parsed.GetValue(Model)!),
             Labels = [.. Split(parsed.GetValue(Labels))],
-            Plane = plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture),
-            AllPlanes = plane == "all",
+            Plane = plane,
+            AllPlanes = allPlanes,
             Statistics = [.. Split(parsed.GetValue(Statistics)).Select(name => StatisticOf(name)!.Value).Distinct()],
             Stride = parsed.GetValue(Stride) ?? (fast ? 96 : 64),
             Blend = parsed.GetValue(Blend) ?? (fast ? Tiling.Blend.Gaussian : Tiling.Blend.Uniform),

@@ -21,7 +21,7 @@ internal static class SlidePreview
             if (!image.Channels[c].Active)
                 continue;
             ushort[] pixels = await reader.ReadAsync(level, c, new Region(0, 0, width, height), cancellationToken);
-            var (low, high) = Window(pixels);
+            var (low, high) = PreviewChannel.Window<ushort>(pixels);
             labels.Add((image.Channels[c].Label, PreviewChannel.FromUInt16(pixels, low, high, image.Channels[c].Color)));
         }
 
@@ -30,15 +30,6 @@ internal static class SlidePreview
         if (labels.Count > 1)
             panels.AddRange(labels.Select(label => new PreviewPanel(label.Name.Replace('_', ' '), width, height, [label.Channel with { Color = "FFFFFF" }])));
         PreviewPng.Write(path, panels, columns: panels.Count <= 5 ? panels.Count : (panels.Count + 1) / 2, MaxSide);
-    }
-
-    /// <summary>The window that shows a picture well: its 0.5 and 99.7 percentiles.</summary>
-    public static (double Low, double High) Window(ReadOnlySpan<ushort> pixels)
-    {
-        var sorted = pixels.ToArray();
-        Array.Sort(sorted);
-        double low = sorted[(int)(0.005 * (sorted.Length - 1))], high = sorted[(int)(0.997 * (sorted.Length - 1))];
-        return (low, Math.Max(low + 1, high));
     }
 
     // The input, shrunk by means of factor x factor pixels, strip by strip.

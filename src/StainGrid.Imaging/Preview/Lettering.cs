@@ -5,7 +5,9 @@ internal static class Lettering
 {
     private const int Scale = 2;
     private const int Advance = 6 * Scale;
-    private const byte Ink = 230;
+
+    /// <summary>Light letters, for a dark ground.</summary>
+    public const byte Light = 230;
 
     /// <summary>The height of a line, pixels.</summary>
     public const int Height = 7 * Scale;
@@ -28,8 +30,11 @@ internal static class Lettering
         0x00, 0x41, 0x22, 0x1C, 0x00, 0x14, 0x14, 0x14, 0x14, 0x14, 0x00, 0x50, 0x30, 0x00, 0x00, 0x14, 0x7F, 0x14, 0x7F, 0x14,
     ];
 
+    /// <summary>The width of a text, pixels.</summary>
+    public static int Width(string text) => Math.Max(0, text.Length * Advance - Scale);
+
     /// <summary>Draws as many letters as fit in <paramref name="room"/> pixels into an RGB picture.</summary>
-    public static void Draw(string text, byte[] picture, int stride, int left, int top, int room)
+    public static void Draw(string text, byte[] picture, int stride, int left, int top, int room, byte ink = Light)
     {
         for (int i = 0; i < Math.Min(text.Length, (room + Scale) / Advance); i++)
         {
@@ -41,7 +46,7 @@ internal static class Lettering
                 for (int y = 0; y < Height; y++)
                 {
                     if ((s_columns[letter * 5 + x / Scale] >> (y / Scale) & 1) != 0)
-                        picture.AsSpan(((top + y) * stride + left + i * Advance + x) * 3, 3).Fill(Ink);
+                        picture.AsSpan(((top + y) * stride + left + i * Advance + x) * 3, 3).Fill(ink);
                 }
             }
         }

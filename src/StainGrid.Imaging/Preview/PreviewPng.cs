@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace StainGrid.Imaging;
 
 /// <summary>Pictures for people: panels side by side, each a coloured sum of channels with a caption, shrunk by a whole
@@ -111,6 +113,17 @@ public sealed record PreviewPanel(string Caption, int Width, int Height, IReadOn
 /// <param name="Color">RRGGBB in hex.</param>
 public sealed record PreviewChannel(ReadOnlyMemory<float> Pixels, double Low, double High, string Color = "FFFFFF")
 {
+    /// <summary>The window that shows a picture well: its 0.5 and 99.7 percentiles.</summary>
+    /// <param name="pixels">The pixels, at least one.</param>
+    public static (double Low, double High) Window<T>(ReadOnlySpan<T> pixels)
+        where T : INumber<T>
+    {
+        var sorted = pixels.ToArray();
+        Array.Sort(sorted);
+        double low = double.CreateChecked(sorted[(int)(0.005 * (sorted.Length - 1))]), high = double.CreateChecked(sorted[(int)(0.997 * (sorted.Length - 1))]);
+        return (low, Math.Max(low + 1, high));
+    }
+
     /// <summary>A channel of 16-bit values.</summary>
     /// <param name="pixels">Width x height values, row by row.</param>
     /// <param name="low">The value shown black.</param>

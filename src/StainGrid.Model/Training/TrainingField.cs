@@ -39,7 +39,7 @@ public sealed class TrainingField
     /// <param name="labels">The model's labels.</param>
     /// <param name="rule">The model's normalisation.</param>
     /// <param name="part">The pixels that may be seen; at least 128x128.</param>
-    /// <exception cref="ImageException">An image is damaged, differs in size, or a target is not 16 bit.</exception>
+    /// <exception cref="ImageException">An image is damaged, differs in size, or a target is of floats.</exception>
     public static TrainingField Read(string name, IPlaneImage image, IReadOnlyDictionary<string, IPlaneImage> truth,
         IReadOnlyList<LabelInfo> labels, NormalisationRule rule, Region part)
     {
@@ -73,27 +73,7 @@ public sealed class TrainingField
 
     private static byte[] Levels(string name, IPlaneImage target, Region whole, Region part, LabelInfo label)
     {
-        if (target.Info.Width != whole.Width || target.Info.Height != whole.Height || target.Info.PixelType != PixelType.UInt16)
-        {
-            throw new ImageException($"{name}: {target.Info.Name} is {target.Info.Width}x{target.Info.Height} {target.Info.PixelType}; "
-                + $"a target must be {whole.Width}x{whole.Height} of 16 bit, as its field.");
-        }
-
-        var pixels = new float[part.Area];
-        target.Read(0, part, pixels);
-        return Array.ConvertAll(pixels, value => (byte)Math.Clamp(MathF.Round((value - label.Low) / (label.High - label.Low) * 255), 0, 255));
-    }
-
-    // What may be seen of an image, as an image of its own.
-    private sealed class PartOfImage(IPlaneImage image, Region part) : IPlaneImage
-    {
-        public ImageInfo Info { get; } = image.Info with { Width = part.Width, Height = part.Height };
-
-        public void Read(int plane, Region region, Span<float> destination) =>
-            image.Read(plane, region with { X = region.X + part.X, Y = region.Y + part.Y }, destination);
-
-        public void Dispose()
-        {
-        }
+        TrueLevels.Check(name, target.Info, whole.Width, whole.Height);
+        return TrueLevels.Read(target, part, label);
     }
 }
