@@ -189,7 +189,15 @@ public sealed class InferenceTests
     {
         var options = new NetworkOptions
         {
-            Variant = variant, Resampling = resampling, Block = block, StemChannels = 7, Growth = 5, EncoderLayers = [2, 1], BottomLayers = 3, DecoderLayers = [1, 2], Levels = 40,
+            Variant = variant,
+            Resampling = resampling,
+            Block = block,
+            StemChannels = 7,
+            Growth = 5,
+            EncoderLayers = [2, 1],
+            BottomLayers = 3,
+            DecoderLayers = [1, 2],
+            Levels = 40,
         };
         Compare(options, 24, 12);
     }
