@@ -34,7 +34,7 @@ internal static class PlatePlan
             pixels += (long)field.Width * field.Height;
         }
 
-        double seconds = tiles * await SecondsPerTileAsync(model, settings, labels);
+        double seconds = tiles * await SecondsPerTileAsync(model, device, settings, labels);
         return new JsonObject
         {
             ["plate"] = layout.Name,
@@ -54,10 +54,10 @@ internal static class PlatePlan
     }
 
     // One batch a thread to warm up, one to measure.
-    private static async Task<double> SecondsPerTileAsync(StainModel model, StainSettings settings, int labels)
+    private static async Task<double> SecondsPerTileAsync(StainModel model, string device, StainSettings settings, int labels)
     {
         using var threads = new ComputeThreads(model.Device);
-        var precision = settings.Precision != Precision.Auto ? settings.Precision : ProductRate.PrefersBFloat16(model.Device.type == TorchSharp.DeviceType.CPU ? "cpu" : "") ? Precision.BFloat16 : Precision.Float32;
+        var precision = settings.Precision != Precision.Auto ? settings.Precision : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32;
         var plan = new TilingPlan(
             Tile.Size + settings.Stride * (settings.BatchSize - 1), Tile.Size + settings.Stride * (threads.Count - 1),
             new TilingOptions(settings.Stride, settings.Blend, TilingOptions.MaxBlockSide));

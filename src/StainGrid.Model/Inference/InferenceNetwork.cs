@@ -48,7 +48,6 @@ internal sealed class InferenceNetwork : IDisposable
             new InferenceBlock(weights, $"{name}.dense", options.Block, block), InferenceResampling.Of(weights, $"{name}.{resampling}", options, scaling));
     }
 
-
     /// <summary>What the heads read, in <paramref name="scratch"/>'s memory: [HW, 90].</summary>
     /// <param name="patches">[1, S, H, W], float32.</param>
     /// <param name="scratch">The thread's.</param>
