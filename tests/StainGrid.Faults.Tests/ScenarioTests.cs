@@ -92,7 +92,9 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         Say(string.Create(CultureInfo.InvariantCulture,
             $"The small plate took {alone:f1} s alone, {beside:f1} s beside the large one: {beside / alone:f2} times; {small} tiles of it, {large.TilesDone - before} of the large one meanwhile"));
         Assert.Equal((PlateState.Running, 10 * TestPlate.Wells.Count), (large.State, large.Fields));
-        Assert.InRange(large.TilesDone - before, small / 2, small * 3 / 2);
+
+        // By half each they are as many, less or more what silos were slower at or had leased before: by fields the large plate would have ten times as many, by arrival all.
+        Assert.InRange(large.TilesDone - before, small / 3, small * 3);
 
         // Its time in seconds; its tiles after the first that were seen, and the large plate's by then.
         async Task<(double Seconds, long Tiles, long Large)> SmallAsync(string plate)
