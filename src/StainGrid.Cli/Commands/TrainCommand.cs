@@ -1,159 +1,201 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.RegularExpressions;
+using System.Text.Json.Nodes;
+using StainGrid.Grains;
 using StainGrid.Imaging;
-using StainGrid.Imaging.Specimen;
 using StainGrid.Model;
 using StainGrid.Tiling;
-using TorchSharp;
 
 namespace StainGrid.Cli;
 
 /// <summary>`staingrid train`.</summary>
-internal static partial class TrainCommand
+internal static class TrainCommand
 {
-    private const int DarkLevel = 13_000;
+    private enum Preset
+    {
+        Default,
+        Paper,
+    }
 
     public static Command Create()
     {
-        var output = new Option<string>("--output", "-o") { Description = "The model file to write.", Required = true, HelpName = "FILE" };
-        var isl = new Option<string?>("--isl") { Description = "A folder with one field of the In Silico Labeling data set (its file names), to train on besides.", HelpName = "FOLDER" };
-        var columns = new Option<int>("--columns") { Description = "Use only so many columns of that field, from the left; the rest is never read.", DefaultValueFactory = _ => int.MaxValue, HelpName = "N" };
-        var specimens = new Option<int>("--specimens") { Description = "Synthetic specimens to train on (512x512, seeds from 1).", DefaultValueFactory = _ => 8, HelpName = "N" };
-        var steps = new Option<int>("--steps") { Description = "Steps of the optimiser.", DefaultValueFactory = _ => 2000, HelpName = "N" };
-        var minutes = new Option<double>("--minutes") { Description = "End after so many minutes, if the steps are not done by then.", DefaultValueFactory = _ => 10_000, HelpName = "M" };
-        var rate = new Option<double>("--rate") { Description = "Adam's learning rate after the warm-up.", DefaultValueFactory = _ => 1e-3 };
-        var seed = new Option<int>("--seed") { Description = "Seed of weights, crops and flips.", DefaultValueFactory = _ => 1 };
+        var source = new Argument<string?>("CONFIG|DATA")
+        {
+            Description = "The paired data, as for 'staingrid data', or a training.json. Left out: synthetic specimens alone (--specimens).",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var output = new Option<string>("--output", "-o") { Description = "The run's folder; one that was begun there goes on.", Required = true, HelpName = "DIR" };
+        var preset = new Option<Preset>("--preset") { Description = "paper: Adam at 1e-5, batch 4, dropout 0.5, one-hot targets, whole tiles, no augmentation. default: what was measured to be better.", HelpName = "default|paper" };
+        var steps = new Option<int?>("--steps") { Description = "Steps of the optimiser.", HelpName = "N" };
+        var batch = new Option<int?>("--batch") { Description = "Tiles a step.", HelpName = "N" };
+        var rate = new Option<double?>("--rate") { Description = "Adam's learning rate, after the warm-up.", HelpName = "R" };
+        var dropout = new Option<double?>("--dropout") { Description = "The probability that an activation of a block is dropped.", HelpName = "P" };
+        var seed = new Option<int?>("--seed") { Description = "Seed of weights, tiles and dropout.", HelpName = "N" };
+        var variant = new Option<NetworkVariant?>("--variant") { Description = "The form of the attention layers.", HelpName = "residual|paper" };
+        var precision = new Option<Precision?>("--precision") { Description = "float32, bfloat16 (its products; weights stay float32), or auto, what this machine is faster in. Default: auto, and for --preset paper float32.", HelpName = "auto|float32|bfloat16" };
+        var specimens = new Option<int?>("--specimens") { Description = "Synthetic specimens to train on, besides or alone.", HelpName = "N" };
+        var share = new Option<double?>("--specimen-share") { Description = "The share of tiles that is of specimens, where there is data too. Default: 0.5.", HelpName = "S" };
+        var from = new Option<string?>("--from") { Description = "A model to go on from (fine-tuning). It may have other labels; new ones get heads of their own.", HelpName = "MODEL" };
+        var evaluateEvery = new Option<int?>("--evaluate-every") { Description = "Steps from one look at the validation part to the next; 0 for none. Default: 250.", HelpName = "N" };
+        var checkpointEvery = new Option<int?>("--checkpoint-every") { Description = "Steps from one checkpoint to the next. Default: 100.", HelpName = "N" };
+        var memory = new Option<double>("--memory") { Description = "Gigabytes of images to hold. Where more are to be trained on, they take turns.", DefaultValueFactory = _ => 4, HelpName = "GB" };
+        var licence = new Option<string?>("--licence") { Description = "The licence of the weights, by SPDX name.", HelpName = "NAME" };
+        var split = new SplitOptions();
+        var run = new RunOptions();
         var command = new Command("train",
             """
-            Train a small model for DAPI, MAP2 and NFH on synthetic specimens, and on a field of the In Silico Labeling data set.
+            Train a model on paired data: transmitted light, and the true fluorescence of one label or more.
 
-            Example (the weights that come with StainGrid; see models/README.md):
-              staingrid train --isl ../shared/data/isl-condition-b/train --columns 640 -o models/staingrid-neuron.safetensors
+            Every file is looked at first (as 'staingrid data' does), and what is held out is written down: split.json. Nothing outside of the
+            training part is read. DIR gets training.json (all settings: the same training again is 'staingrid train training.json -o ANOTHER'),
+            checkpoint.safetensors, curve.csv and curve.png, and at the end model.safetensors.
+
+            Ctrl-C stops after a step. The same command goes on from the checkpoint, also after a crash, and gives the weights of a run that
+            was not stopped.
+
+            Examples:
+              staingrid train data -o run                                    a tenth of the wells for test, a tenth for validation
+              staingrid train data --test-wells A4 B/C3 -o run
+              staingrid train field --test-columns 640:768 --specimens 8 -o run
+              staingrid train pairs.csv --from run/model.safetensors -o tuned
+              staingrid train data --preset paper -o paper
+              staingrid evaluate run/model.safetensors data --split run/split.json -o evaluation
             """)
         {
-            output, isl, columns, specimens, steps, minutes, rate, seed,
+            source, output, preset, steps, batch, rate, dropout, seed, variant, precision, specimens, share, from, evaluateEvery, checkpointEvery, memory, licence, run.Device, run.Json,
         };
+        split.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Task.Run(() =>
         {
-            string path = parsed.GetValue(output)!;
+            string folder = parsed.GetValue(output)!, given = parsed.GetValue(source) ?? "specimens";
+            bool json = parsed.GetValue(run.Json);
             try
             {
-                LabelInfo[] labels = [.. SyntheticSpecimen.LabelNames.Select(name => FluorescenceLabels.Find(name)! with { Low = DarkLevel })];
-                using var model = StainModel.Create(new NetworkOptions { Dropout = 0 }, labels, (ulong)parsed.GetValue(seed));
-                var fields = Fields(parsed.GetValue(isl), parsed.GetValue(columns), parsed.GetValue(specimens), model.Metadata);
-                var options = new TrainingOptions
-                {
-                    Steps = parsed.GetValue(steps),
-                    Budget = TimeSpan.FromMinutes(parsed.GetValue(minutes)),
-                    LearningRate = parsed.GetValue(rate),
-                    Seed = parsed.GetValue(seed),
-                };
-                Train(model, fields, options, path, cancellationToken);
-                return cancellationToken.IsCancellationRequested ? ExitCodes.Interrupted : ExitCodes.Done;
+                string device = parsed.GetValue(run.Device)!;
+                var config = Config(parsed, device);
+                var parts = config.Data is null ? null : Split(parsed, config, json, cancellationToken);
+                using var training = TrainingRun.Open(folder, config, parts, (long)(parsed.GetValue(memory) * (1L << 30)), DeviceExecutor.Parse(device));
+                Run(training, config, folder, json, cancellationToken);
+                return ExitCodes.Done;
             }
-            catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or ArgumentException)
+            catch (OperationCanceledException)
             {
-                Console.Error.WriteLine(e.Message);
+                if (!json)
+                    Console.Error.WriteLine($"Stopped. The same command goes on where it stopped: {folder} has all steps.");
+                return ExitCodes.Interrupted;
+            }
+            catch (ArgumentException e)
+            {
+                Console.Error.WriteLine($"staingrid: {e.Message}");
+                return ExitCodes.Usage;
+            }
+            catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or IOException or UnauthorizedAccessException)
+            {
+                ResultReport.Failure(given, e.Message, json);
                 return ExitCodes.Failed;
             }
         }));
         return command;
-    }
 
-    private static void Train(StainModel model, List<TrainingField> fields, TrainingOptions options, string path, CancellationToken cancellationToken)
-    {
-        var clock = Stopwatch.StartNew();
-        double smooth = 0;
-        int steps = new Trainer(model, fields, options).Run(
-            (step, loss) =>
-            {
-                smooth = step == 1 ? loss : 0.95 * smooth + 0.05 * loss;
-                if (step == 1 || step % 10 == 0)
-                    Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {step}: loss {smooth:F3}, {clock.Elapsed.TotalSeconds / step:F2} s a step"));
-            },
-            cancellationToken);
-        model.Describe(model.Metadata with
+        // What the file says, then what the command line says.
+        TrainingConfig Config(ParseResult parsed, string device)
         {
-            Licence = "CC-BY-4.0",
-            Training = new TrainingSummary
+            string? path = parsed.GetValue(source);
+            var chosen = parsed.GetValue(preset);
+            bool isFile = path is not null && Path.GetExtension(path).Equals(".json", StringComparison.OrdinalIgnoreCase);
+            var config = isFile ? TrainingConfig.Read(path!) : new TrainingConfig
             {
-                Text = "Trained with 'staingrid train'; data and figures in models/README.md.",
-                Values = new SortedDictionary<string, string>(StringComparer.Ordinal)
+                Data = path,
+                Network = new NetworkOptions { Dropout = chosen == Preset.Paper ? 0.5 : 0 },
+                Training = (chosen == Preset.Paper ? TrainingOptions.Paper : new TrainingOptions()) with
                 {
-                    ["fields"] = string.Join(", ", fields.Select(field => $"{field.Name} {field.Width}x{field.Height}")),
-                    ["steps"] = steps.ToString(CultureInfo.InvariantCulture),
-                    ["batch"] = options.BatchSize.ToString(CultureInfo.InvariantCulture),
-                    ["learning_rate"] = options.LearningRate.ToString(CultureInfo.InvariantCulture),
-                    ["seed"] = options.Seed.ToString(CultureInfo.InvariantCulture),
-                    ["loss"] = smooth.ToString("F3", CultureInfo.InvariantCulture),
+                    Precision = chosen != Preset.Paper && ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32,
                 },
-            },
-        });
-        model.Save(path, torch.ScalarType.BFloat16);
-        Console.Out.WriteLine($"{path}: {steps} steps, sha256 {model.Sha256}");
+            };
+            if (isFile && parsed.GetResult(preset) is not null)
+                throw new ArgumentException("A training.json has all settings: --preset does not go with it.");
+            var wanted = parsed.GetValue(precision) is not { } some ? config.Training.Precision
+                : some != Precision.Auto ? some : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32;
+            return config with
+            {
+                Specimens = parsed.GetValue(specimens) ?? config.Specimens,
+                SpecimenShare = parsed.GetValue(share) ?? config.SpecimenShare,
+                From = parsed.GetValue(from) ?? config.From,
+                EvaluateEvery = parsed.GetValue(evaluateEvery) ?? config.EvaluateEvery,
+                CheckpointEvery = parsed.GetValue(checkpointEvery) ?? config.CheckpointEvery,
+                Licence = parsed.GetValue(licence) ?? config.Licence,
+                Network = config.Network with { Dropout = parsed.GetValue(dropout) ?? config.Network.Dropout, Variant = parsed.GetValue(variant) ?? config.Network.Variant },
+                Training = config.Training with
+                {
+                    Steps = parsed.GetValue(steps) ?? config.Training.Steps,
+                    BatchSize = parsed.GetValue(batch) ?? config.Training.BatchSize,
+                    LearningRate = parsed.GetValue(rate) ?? config.Training.LearningRate,
+                    Seed = parsed.GetValue(seed) ?? config.Training.Seed,
+                    Precision = wanted,
+                },
+            };
+        }
+
+        DataSplit Split(ParseResult parsed, TrainingConfig config, bool json, CancellationToken cancellationToken) =>
+            split.Of(parsed, DataCommand.Checked(config.Data!, json, cancellationToken), config.Split, config.Training.Seed);
     }
 
-    private static List<TrainingField> Fields(string? isl, int columns, int specimens, ModelMetadata metadata)
+    private static void Run(TrainingRun training, TrainingConfig config, string folder, bool json, CancellationToken cancellationToken)
     {
-        var fields = new List<TrainingField>();
-        for (int i = 1; i <= specimens; i++)
+        if (training.StepsDone > 0 && !json)
+            Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: goes on after step {training.StepsDone:N0} of {config.Training.Steps:N0}."));
+        string[] labels = [.. training.Model.Network.Labels];
+        var clock = Stopwatch.StartNew();
+        int before = training.StepsDone;
+        TrainingProgress? last = null;
+        using (var line = new ProgressLine())
         {
-            var specimen = SyntheticSpecimen.Generate(new SpecimenOptions { Width = 512, Height = 512, Seed = (ulong)i });
-            var light = new MemoryImage(specimen.Width, specimen.Height, [.. Enumerable.Range(0, specimen.Planes).Select(specimen.Plane)]);
-            var truth = SyntheticSpecimen.LabelNames.ToDictionary(
-                name => name, name => (IPlaneImage)new MemoryImage(specimen.Width, specimen.Height, [specimen.Label(name)]));
-            fields.Add(TrainingField.Read($"specimen {i}", light, truth, metadata.Labels, metadata.Normalisation, new Region(0, 0, 512, 512)));
+            TimeSpan? shown = null;
+            training.Run(
+                progress =>
+                {
+                    last = progress;
+                    if (json || (!line.IsTerminal && shown is not null && progress.Step < progress.Steps && clock.Elapsed - shown < ProgressLine.PlainInterval))
+                        return;
+                    shown = clock.Elapsed;
+                    line.Show(Text(progress, labels, clock.Elapsed / (progress.Step - before), line.IsTerminal ? 20 : 0));
+                },
+                cancellationToken);
         }
 
-        if (isl is not null)
+        if (json)
         {
-            if (!Directory.Exists(isl))
-                throw new ImageException($"{isl} is not a folder. Give the folder with the field's PNG files.");
-            string[] files = Directory.GetFiles(isl, "*.png");
-            string[] planes = [.. files.Select(file => (File: file, Match: PlaneOfName().Match(file))).Where(f => f.Match.Success)
-                .OrderBy(f => int.Parse(f.Match.Groups[1].Value, CultureInfo.InvariantCulture)).Select(f => f.File)];
-            if (planes.Length == 0)
-                throw new ImageException($"{isl} holds no file named ...,z_depth-N,channel-PHASE_CONTRAST,... Give the folder with the field's PNG files.");
-            var truth = new Dictionary<string, IPlaneImage>();
-            foreach (var label in metadata.Labels)
+            Console.Out.WriteLine(new JsonObject
             {
-                if (Array.Find(files, file => file.Contains($"channel-{label.Name},", StringComparison.Ordinal)) is { } file)
-                    truth[label.Name] = ImageReader.Open(file);
-            }
-
-            using var light = ImageReader.OpenStack(planes);
-            var part = new Region(0, 0, Math.Min(columns, light.Info.Width), light.Info.Height);
-            var field = TrainingField.Read("In Silico Labeling, condition B, well A4", light, truth, metadata.Labels, metadata.Normalisation, part);
-            foreach (var target in truth.Values)
-                target.Dispose();
-
-            // Half of all tiles come from the real field.
-            fields.AddRange(Enumerable.Repeat(field, Math.Max(1, specimens)));
+                ["state"] = "complete",
+                ["model"] = training.ModelFile,
+                ["sha256"] = training.Model.Sha256,
+                ["steps"] = training.StepsDone,
+                ["losses"] = Numbers(last?.Losses),
+                ["validation_pearson"] = Numbers(last?.Pearson),
+            }.ToJsonString());
+            return;
         }
 
-        return fields;
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{training.ModelFile}: {training.StepsDone:N0} steps, sha256 {training.Model.Sha256}"));
+        if (config.Data is not null)
+            Console.Out.WriteLine($"How good it is: staingrid evaluate {training.ModelFile} {config.Data} --split {training.SplitPath} -o {Path.Combine(folder, "evaluation")}");
+
+        JsonObject Numbers(IReadOnlyList<double>? values) =>
+            new(labels.Select((label, i) => KeyValuePair.Create(label, values is null || double.IsNaN(values[i]) ? null : (JsonNode?)Math.Round(values[i], 4))));
     }
 
-    [GeneratedRegex(@"z_depth-(\d+),channel-PHASE_CONTRAST,")]
-    private static partial Regex PlaneOfName();
-
-    private sealed class MemoryImage(int width, int height, IReadOnlyList<ushort[]> planes) : IPlaneImage
+    private static string Text(TrainingProgress progress, string[] labels, TimeSpan step, int bar)
     {
-        public ImageInfo Info { get; } = new("synthetic", "memory", width, height, planes.Count, PixelType.UInt16);
+        double share = (double)progress.Step / progress.Steps;
+        int full = (int)(share * bar);
+        string drawn = bar > 0 ? $"[{new string('#', full)}{new string('.', bar - full)}] " : "";
+        string losses = string.Join(", ", labels.Select((label, i) => $"{label.Split('_')[0]} {Number(progress.Losses[i])}"));
+        string pearson = progress.Pearson is { } found ? $"; Pearson {string.Join(", ", found.Select(Number))}" : "";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"train: {drawn}{progress.Step}/{progress.Steps}, loss {losses}{pearson}; {step.TotalSeconds:F2} s a step, {step * (progress.Steps - progress.Step):h\\:mm\\:ss} left");
 
-        public void Read(int plane, Region region, Span<float> destination)
-        {
-            for (int y = 0; y < region.Height; y++)
-            {
-                for (int x = 0; x < region.Width; x++)
-                    destination[y * region.Width + x] = planes[plane][(region.Y + y) * width + region.X + x];
-            }
-        }
-
-        public void Dispose()
-        {
-        }
+        static string Number(double value) => double.IsNaN(value) ? "-" : value.ToString("F3", CultureInfo.InvariantCulture);
     }
 }

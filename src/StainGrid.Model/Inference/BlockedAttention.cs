@@ -35,7 +35,8 @@ internal sealed class BlockedAttention
     /// <param name="residual">Whether the queries are added to the result.</param>
     /// <param name="output">[M, c].</param>
     /// <param name="scratch">Matrices for use here.</param>
-    public void Run(PixelMatrix queries, PixelMatrix keys, PixelMatrix values, bool residual, PixelMatrix output, Scratch scratch)
+    /// <param name="logarithms">[M]: of each query the logarithm, to the base of 2, of the sum that its weights were divided by; empty where it is not wanted.</param>
+    public void Run(PixelMatrix queries, PixelMatrix keys, PixelMatrix values, bool residual, PixelMatrix output, Scratch scratch, Span<float> logarithms = default)
     {
         int columns = values.Columns;
         if (accumulated.Length < MostQueries * columns)
@@ -67,6 +68,8 @@ internal sealed class BlockedAttention
             }
 
             Finish(some, residual, output.RowsFrom(first, count));
+            for (int row = 0; row < count && !logarithms.IsEmpty; row++)
+                logarithms[first + row] = maxima[row] + MathF.Log2(sums[row]);
         }
     }
 

@@ -28,7 +28,7 @@ public sealed class BlockLayer : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var scope = NewDisposeScope();
-        var x = nn.functional.relu(norm.call(conv.call(Convolutions.ChannelsLast(input))));
+        var x = nn.functional.relu(norm.call(conv.Convolve(Convolutions.ChannelsLast(input))));
         if (training && dropout > 0)
             x = nn.functional.dropout(x, dropout, training: true);
         return x.MoveToOuterDisposeScope();

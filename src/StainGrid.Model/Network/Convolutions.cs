@@ -23,6 +23,28 @@ internal static class Convolutions
         _ => throw new ArgumentOutOfRangeException(nameof(scaling)),
     };
 
+    /// <summary>A convolution in its input's type: where that is bfloat16, the weight is rounded for it, and gets its gradient in float32.</summary>
+    public static Tensor Convolve(this Conv2d conv, Tensor x)
+    {
+        var weight = conv.weight!;
+        if (weight.dtype == x.dtype)
+            return conv.call(x);
+        using var scope = NewDisposeScope();
+        return nn.functional.conv2d(x, weight.to(x.dtype), conv.bias?.to(x.dtype), strides: conv.stride, padding: conv.padding).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc cref="Convolve(Conv2d, Tensor)"/>
+    public static Tensor Convolve(this nn.Module<Tensor, Tensor> conv, Tensor x)
+    {
+        if (conv is Conv2d plain)
+            return plain.Convolve(x);
+        var up = (ConvTranspose2d)conv;
+        if (up.weight!.dtype == x.dtype)
+            return up.call(x);
+        using var scope = NewDisposeScope();
+        return nn.functional.conv_transpose2d(x, up.weight.to(x.dtype), null, strides: up.stride, padding: up.padding, output_padding: up.output_padding).MoveToOuterDisposeScope();
+    }
+
     /// <summary>The same values with each pixel's channels side by side in memory; free where they are already. Every 3x3
     /// convolution gets its input so: it saves reordering, and on processors whose caches libtorch 2.10 cannot see (a
     /// virtual EPYC), its convolution of the other layout adds garbage, forward and backward, where the input channels are

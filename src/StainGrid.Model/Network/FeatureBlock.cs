@@ -43,6 +43,6 @@ public sealed class FeatureBlock : nn.Module<Tensor, Tensor>
             x = kind == BlockKind.Dense ? cat([x, grown], 1) : grown;       // [N, C + (i+1)·growth, H, W], eq. 2
         }
 
-        return transition.call(x).MoveToOuterDisposeScope();
+        return transition.Convolve(x).MoveToOuterDisposeScope();
     }
 }

@@ -83,7 +83,7 @@ public sealed class GlobalPixelTransformer : nn.Module
 
         using var scope = NewDisposeScope();
         var skips = new Stack<Tensor>();
-        var x = stem.call(patches);                              // [N, 32, 128, 128]
+        var x = stem.Convolve(patches);                              // [N, 32, 128, 128]
         foreach (var stage in encoder)
         {
             (var skip, x) = stage.call(x);                       // [N, 64, 64, 64], [N, 128, 32, 32], [N, 256, 16, 16]
@@ -109,6 +109,9 @@ public sealed class GlobalPixelTransformer : nn.Module
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(label, Labels.Count);
         return heads.call(features, label);                      // [N, 256, 128, 128]
     }
+
+    /// <summary>One label's 1x1 convolution, by its index in <see cref="Labels"/>.</summary>
+    internal Conv2d Head(int label) => heads[label];
 
     /// <summary>
     /// Every tensor of the network by the name it has in a model file: the parameters, and batch norm's running statistics.

@@ -41,14 +41,16 @@ public sealed class GlobalPixelTransformerLayer : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = norm is null ? input : nn.functional.relu(norm.call(input));   // [N, C, H, W]
-        var queries = query.call(Convolutions.ChannelsLast(x));                // [N, c, H', W'], eq. 3
+        var queries = query.Convolve(Convolutions.ChannelsLast(x));                // [N, c, H', W'], eq. 3
         var q = Pixels(queries);                                               // [N, 1, H'W', c], eq. 4
-        var k = Pixels(key.call(x));                                           // [N, 1, HW, c]
-        var v = Pixels(value.call(x));                                         // [N, 1, HW, c]
+        var k = Pixels(key.Convolve(x));                                           // [N, 1, HW, c]
+        var v = Pixels(value.Convolve(x));                                         // [N, 1, HW, c]
 
         // eq. 6, scaled by 1/√c. Contiguous pixels let libtorch take its blocked kernel, forward and backward, which never
         // holds the [H'W', HW] matrix: 268 MB a tile in the first GDT.
-        var o = nn.functional.scaled_dot_product_attention(q, k, v);           // [N, 1, H'W', c]
+        var o = is_grad_enabled() && BlockedAttentionFunction.Takes(q)
+            ? BlockedAttentionFunction.Attend(q, k, v)
+            : nn.functional.scaled_dot_product_attention(q, k, v);             // [N, 1, H'W', c]
         var output = o.squeeze(1).transpose(1, 2).reshape(queries.shape);      // [N, c, H', W'], eq. 7
         if (residual)
             output = output.add(queries);

@@ -18,5 +18,7 @@ internal sealed class Heads : nn.Module<Tensor, int, Tensor>
             register_module(labels[i], convolutions[i]);
     }
 
-    public override Tensor forward(Tensor features, int label) => convolutions[label].call(features);   // [N, levels, H, W]
+    public Conv2d this[int label] => convolutions[label];
+
+    public override Tensor forward(Tensor features, int label) => convolutions[label].Convolve(features);   // [N, levels, H, W]
 }

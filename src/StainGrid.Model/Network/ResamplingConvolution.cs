@@ -26,6 +26,6 @@ public sealed class ResamplingConvolution : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var scope = NewDisposeScope();
-        return nn.functional.relu(norm.call(conv.call(Convolutions.ChannelsLast(input)))).MoveToOuterDisposeScope();
+        return nn.functional.relu(norm.call(conv.Convolve(Convolutions.ChannelsLast(input)))).MoveToOuterDisposeScope();
     }
 }

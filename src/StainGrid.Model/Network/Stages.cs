@@ -68,7 +68,7 @@ internal sealed class DecoderStage : nn.Module<Tensor, Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = up.call(input);                              // [N, C/2, 2H, 2W]
-        x = fuse.call(cat([x, skip], 1));                    // [N, (C/2 + s)/2, 2H, 2W]
+        x = fuse.Convolve(cat([x, skip], 1));                    // [N, (C/2 + s)/2, 2H, 2W]
         return dense.call(x).MoveToOuterDisposeScope();      // [N, c, 2H, 2W]
     }
 }

@@ -101,6 +101,29 @@ public sealed class StainModel : IDisposable
         Sha256 = SafetensorsFile.Write(path, tensors, Metadata.ToStrings());
     }
 
+    /// <summary>A model of the same network for other labels: it has this one's weights, and heads with initial weights for the labels that this one lacks.</summary>
+    /// <param name="labels">The labels.</param>
+    /// <param name="seed">The seed of the new heads.</param>
+    /// <exception cref="ArgumentException">The labels are not valid.</exception>
+    public StainModel WithLabels(IReadOnlyList<LabelInfo> labels, ulong seed)
+    {
+        ArgumentNullException.ThrowIfNull(labels);
+        var metadata = Metadata with { Labels = [.. labels], Training = new TrainingSummary() };
+        metadata.Validate();
+        var model = new StainModel(NewNetwork(metadata, seed), metadata, "");
+        using var scope = NewDisposeScope();
+        using var gradients = no_grad();
+        var from = Network.NamedTensors();
+        foreach (var (name, target) in model.Network.NamedTensors())
+        {
+            if (from.TryGetValue(name, out var source))
+                target.copy_(source);
+        }
+
+        model.Sha256 = SafetensorsFile.Write(Stream.Null, model.Network.NamedTensors(), metadata.ToStrings());
+        return model;
+    }
+
     /// <summary>Changes what the file will say, such as the training summary; network and labels' names must stay.</summary>
     /// <param name="metadata">The new metadata.</param>
     /// <exception cref="ArgumentException">The metadata is not valid or describes another network.</exception>
