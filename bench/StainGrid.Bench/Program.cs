@@ -15,6 +15,10 @@ else if (args.Contains("--onnx"))
 {
     OnnxBench.Run();
 }
+else if (args.Contains("--training"))
+{
+    TrainingBench.Run(Number("--rounds", 7));
+}
 else if (args.Contains("--pipeline"))
 {
     await PipelineBench.RunAsync(args);

@@ -19,6 +19,7 @@ var root = new RootCommand(
     DataCommand.Create(),
     TrainCommand.Create(),
     EvaluateCommand.Create(),
+    AblateCommand.Create(),
     SiloCommand.Create(),
 };
 

@@ -69,6 +69,16 @@ public sealed class LearningCurve
         static string Cell(double value) => double.IsNaN(value) ? "" : value.ToString("R", CultureInfo.InvariantCulture);
     }
 
+    /// <summary>From a file that <see cref="Write"/> wrote the mean loss over the labels, averaged over hundredths of the training.</summary>
+    internal static IReadOnlyList<(double X, double Y)> MeanLosses(string path)
+    {
+        string[] lines = File.ReadAllLines(path);
+        int labels = lines[0].Split(',').Count(column => column.StartsWith("loss_", StringComparison.Ordinal));
+        var curve = new LearningCurve([.. lines[0].Split(',').Skip(2).Take(labels).Select(column => column["loss_".Length..])]);
+        curve.Read(path, int.MaxValue);
+        return [.. curve.rows.Chunk(Math.Max(1, curve.rows.Count / Window)).Select(part => ((double)part[^1].Step.Step, part.Average(row => row.Step.Loss)))];
+    }
+
     /// <summary>Draws losses, averaged over hundredths of the training, and correlations.</summary>
     /// <exception cref="ImageException">It cannot be written.</exception>
     public void Plot(string path)

@@ -18,6 +18,9 @@ public sealed record TrainingProgress(int Step, int Steps, IReadOnlyList<double>
 /// </summary>
 public sealed class TrainingRun : IDisposable
 {
+    /// <summary>The learning curve's name in the folder.</summary>
+    internal const string CurveFile = "curve.csv";
+
     private const double Smoothing = 0.95;
     private const double DarkPercentile = 0.1;
 
@@ -136,7 +139,7 @@ public sealed class TrainingRun : IDisposable
 
     private static string CheckpointOf(string folder) => Path.Combine(folder, "checkpoint.safetensors");
 
-    private static string CurveOf(string folder) => Path.Combine(folder, "curve.csv");
+    private static string CurveOf(string folder) => Path.Combine(folder, CurveFile);
 
     private static string SplitOf(string folder) => Path.Combine(folder, "split.json");
 
