@@ -50,10 +50,11 @@ public static class LinePlotPng
     /// <summary>Round numbers from below the least to above the most, a few of them.</summary>
     internal static double[] Ticks(double least, double most)
     {
-        double raw = Math.Max(most - least, Math.Max(Math.Abs(most), 1e-9) * 1e-6) / TicksWanted, power = Math.Pow(10, Math.Floor(Math.Log10(raw)));
+        double largest = Math.Max(Math.Abs(least), Math.Abs(most)), span = most > least ? Math.Max(most - least, largest * 1e-6) : largest > 0 ? largest : 1;
+        double raw = span / TicksWanted, power = Math.Pow(10, Math.Floor(Math.Log10(raw)));
         double step = power * (raw / power) switch { <= 1 => 1, <= 2 => 2, <= 5 => 5, _ => 10 };
         double first = Math.Floor(least / step);
-        return [.. Enumerable.Range(0, (int)(Math.Ceiling(most / step) - first) + 1).Select(i => (first + i) * step)];
+        return [.. Enumerable.Range(0, (int)Math.Max(1, Math.Ceiling(most / step) - first) + 1).Select(i => (first + i) * step)];
     }
 
     private static void Draw(byte[] picture, int top, string across, PlotPanel panel)

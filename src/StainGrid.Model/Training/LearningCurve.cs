@@ -7,6 +7,7 @@ namespace StainGrid.Model;
 public sealed class LearningCurve
 {
     private const int Window = 100;   // parts that the plot's losses are averaged over
+    private const double Smoothing = 0.95;
     private readonly IReadOnlyList<string> labels;
     private readonly List<Row> rows = [];
 
@@ -17,16 +18,31 @@ public sealed class LearningCurve
         this.labels = labels;
     }
 
+    /// <summary>Of each label the loss, averaged over the last steps, nats; NaN where it had none; null before the first step.</summary>
+    public IReadOnlyList<double>? Losses { get; private set; }
+
+    /// <summary>What the last evaluation found, or null.</summary>
+    public IReadOnlyList<double>? Pearson { get; private set; }
+
+    /// <summary>Whether there is a step, and an evaluation after the last of them.</summary>
+    public bool IsEvaluated => rows.Count > 0 && rows[^1].Pearson is not null;
+
     /// <summary>Adds a step.</summary>
     public void Add(TrainingStep step)
     {
         ArgumentNullException.ThrowIfNull(step);
         rows.Add(new Row(step, null));
+        Losses = [.. step.Losses.Select((loss, label) => Losses is null || double.IsNaN(Losses[label]) ? loss
+            : double.IsNaN(loss) ? Losses[label] : Smoothing * Losses[label] + (1 - Smoothing) * loss)];
     }
 
     /// <summary>Adds what an evaluation after the last step found.</summary>
     /// <param name="pearson">Of each label Pearson's coefficient; NaN where it has none.</param>
-    public void Add(IReadOnlyList<double> pearson) => rows[^1] = rows[^1] with { Pearson = pearson };
+    public void Add(IReadOnlyList<double> pearson)
+    {
+        Pearson = pearson;
+        rows[^1] = rows[^1] with { Pearson = pearson };
+    }
 
     /// <summary>Takes up a file that <see cref="Write"/> wrote, as far as a checkpoint goes.</summary>
     /// <param name="path">The file; nothing is taken up where there is none.</param>
@@ -41,11 +57,17 @@ public sealed class LearningCurve
             throw new ImageException($"{path} is not the learning curve of this training. Give another folder, or delete the file.");
         try
         {
-            foreach (string line in lines.Skip(1).Take(steps))
+            foreach (string line in lines.Skip(1))
             {
                 double[] cells = [.. line.Split(',').Select(cell => cell.Length == 0 ? double.NaN : double.Parse(cell, CultureInfo.InvariantCulture))];
+                if (cells.Length != 2 + 2 * labels.Count)
+                    throw new FormatException($"A row has {cells.Length} cells.");
+                if (cells[0] > steps)
+                    break;
+                Add(new TrainingStep((int)cells[0], cells[2..(2 + labels.Count)], cells[1]));
                 double[] pearson = cells[(2 + labels.Count)..];
-                rows.Add(new Row(new TrainingStep((int)cells[0], cells[2..(2 + labels.Count)], cells[1]), pearson.All(double.IsNaN) ? null : pearson));
+                if (!pearson.All(double.IsNaN))
+                    Add(pearson);
             }
         }
         catch (Exception exception) when (exception is FormatException or ArgumentException or OverflowException)

@@ -54,7 +54,7 @@ public sealed class Trainer : IDisposable
     public int Steps { get; private set; }
 
     /// <summary>Takes the next step.</summary>
-    /// <exception cref="InvalidOperationException">The loss or the gradient is not a number: nothing was changed by this step.</exception>
+    /// <exception cref="InvalidOperationException">The loss or the gradient is not a number: no weight was changed by this step.</exception>
     public TrainingStep Step()
     {
         using var scope = NewDisposeScope();

@@ -26,7 +26,8 @@ internal static class TrainingCheckpoint
             tensors.Add(Squares + name, state.exp_avg_sq);
         }
 
-        string text = JsonSerializer.Serialize(new Document(Version, step, options, model.Metadata.Network, [.. model.Network.Labels]), s_json);
+        var fewer = States(model, optimiser).Where(parameter => parameter.State.step != step).ToDictionary(parameter => parameter.Name, parameter => parameter.State.step, StringComparer.Ordinal);
+        string text = JsonSerializer.Serialize(new Document(Version, step, options, model.Metadata.Network, [.. model.Network.Labels], fewer), s_json);
         SafetensorsFile.Write(path, tensors, new Dictionary<string, string> { [Key] = text });
     }
 
@@ -48,7 +49,6 @@ internal static class TrainingCheckpoint
         {
             targets.Add(Averages + name, state.exp_avg);
             targets.Add(Squares + name, state.exp_avg_sq);
-            state.step = document.Step;
         }
 
         // First all is looked at, then copied: a damaged file changes nothing.
@@ -60,6 +60,8 @@ internal static class TrainingCheckpoint
 
         foreach (var (name, target) in targets)
             target.copy_(file.Tensors[name]);
+        foreach (var (name, state) in States(model, optimiser))
+            state.step = document.Updates?.GetValueOrDefault(name, document.Step) ?? document.Step;
         return document.Step;
     }
 
@@ -82,5 +84,7 @@ internal static class TrainingCheckpoint
     private static IEnumerable<(string Name, Adam.State State)> States(StainModel model, Adam optimiser) =>
         model.Network.named_parameters().Zip(optimiser.state_dict().State.Cast<Adam.State>(), (parameter, state) => (parameter.name, state));
 
-    private sealed record Document(int Version, int Step, TrainingOptions Options, NetworkOptions Network, IReadOnlyList<string> Labels);
+    // Updates: of each parameter that had fewer than the steps, how many. A head has none in a step whose tiles lack its label, and Adam's averages begin by their own number.
+    private sealed record Document(
+        int Version, int Step, TrainingOptions Options, NetworkOptions Network, IReadOnlyList<string> Labels, IReadOnlyDictionary<string, long>? Updates = null);
 }

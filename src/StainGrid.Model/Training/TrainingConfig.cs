@@ -31,7 +31,7 @@ public sealed record TrainingConfig
     public int Specimens { get; init; }
 
     /// <summary>The share of tiles that is of specimens, where there is data besides.</summary>
-    [Range(0, 1)]
+    [Range(0.0, 1.0)]
     public double SpecimenShare { get; init; } = 0.5;
 
     /// <summary>A model to go on from; its network, normalisation and ranges of labels are taken over. Labels that it lacks get heads of their own.</summary>
@@ -92,8 +92,8 @@ public sealed record TrainingConfig
         var problems = new List<ValidationResult>();
         if (!Validator.TryValidateObject(this, new ValidationContext(this), problems, validateAllProperties: true))
             throw new ArgumentException(problems[0].ErrorMessage);
-        if (Network is null || Training is null)
-            throw new ArgumentException("network and training may be left out, but not be null.");
+        if (Network is null || Training is null || Licence is null)
+            throw new ArgumentException("network, training and licence may be left out, but not be null.");
         Network.Validate();
         Training.Validate();
         if (Data is null && Specimens == 0)

@@ -31,7 +31,7 @@ public sealed class TrainingField
     public int Height { get; }
 
     /// <summary>How likely it is to be drawn, beside the others.</summary>
-    public double Weight { get; init; } = 1;
+    public double Weight { get; internal set; } = 1;
 
     /// <summary>Planes of the stack.</summary>
     public int Planes => planes.Length;

@@ -43,22 +43,22 @@ public sealed record TrainingOptions
     public bool Decay { get; init; } = true;
 
     /// <summary>The largest norm of a step's gradient; 0 for any.</summary>
-    [Range(0, 1e6)]
+    [Range(0.0, 1e6)]
     public double ClipNorm { get; init; } = 1;
 
     /// <summary>Standard deviation, levels, of the Gaussian that a target level is spread over. One-hot targets over 256 levels
     /// tell nothing of how near a miss was; 0 for the paper's one-hot.</summary>
-    [Range(0, 256)]
+    [Range(0.0, 256.0)]
     public double TargetSpread { get; init; } = 3;
 
     /// <summary>The weight of the squared error of the distribution's mean (0 to 1 over the range) beside the cross-entropy, nats: most pixels are dark, and
     /// the cross-entropy cares as much for each of them as for the few bright ones that are looked at. 0 for the paper's.</summary>
-    [Range(0, 1e6)]
+    [Range(0.0, 1e6)]
     public double MeanWeight { get; init; } = 20;
 
     /// <summary>The share of the training that sees only the middle 64x64 of each tile, four times as many of them: attention
     /// costs a sixteenth there, so that a step costs less and sees more places. The rest sees whole tiles. 0 for the paper's.</summary>
-    [Range(0, 1)]
+    [Range(0.0, 1.0)]
     public double SmallTileShare { get; init; } = 0.8;
 
     /// <summary>The loss is taken at every so many pixels along x and y, from a random first one: neighbours tell nearly the
@@ -67,7 +67,7 @@ public sealed record TrainingOptions
     public int LossStride { get; init; } = 2;
 
     /// <summary>The share of tiles that lie around a pixel drawn as it is bright: where labels are sparse, most places tell little. The others lie anywhere. 0 for the paper's.</summary>
-    [Range(0, 1)]
+    [Range(0.0, 1.0)]
     public double BrightShare { get; init; } = 0.5;
 
     /// <summary>Whether tiles are flipped and turned by quarters, half of them besides by any angle and scaled by 0.8 to 1.25, and gain and offset of the light changed.</summary>
@@ -91,7 +91,7 @@ public sealed record TrainingOptions
         var problems = new List<ValidationResult>();
         if (!Validator.TryValidateObject(this, new ValidationContext(this), problems, validateAllProperties: true))
             throw new ArgumentException($"{problems[0].ErrorMessage} Change it in the training's settings.");
-        if (Precision == Precision.Auto)
+        if (Precision is not (Precision.Float32 or Precision.BFloat16))
             throw new ArgumentException("The precision of a training is float32 or bfloat16.");
     }
 

@@ -50,7 +50,12 @@ internal sealed class TrainingPool
             foreach (int gone in resident.Keys.Except(chosen).ToArray())
                 resident.Remove(gone);
             foreach (int source in chosen.Where(source => !resident.ContainsKey(source)))
-                resident.Add(source, sources[source].Read());
+            {
+                var field = sources[source].Read();
+                field.Weight = sources[source].Weight;
+                resident.Add(source, field);
+            }
+
             round = wanted;
         }
 

@@ -21,7 +21,6 @@ public sealed class TrainingRun : IDisposable
     /// <summary>The learning curve's name in the folder.</summary>
     internal const string CurveFile = "curve.csv";
 
-    private const double Smoothing = 0.95;
     private const double DarkPercentile = 0.1;
 
     private readonly string folder;
@@ -103,9 +102,8 @@ public sealed class TrainingRun : IDisposable
     /// <exception cref="IOException">The curve cannot be written.</exception>
     public string Run(Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        double[]? smooth = null;
-        IReadOnlyList<double>? pearson = null;
-        while (trainer.Steps < config.Training.Steps)
+        int steps = config.Training.Steps;
+        while (trainer.Steps < steps || IsEvaluationDue)
         {
             if (cancellationToken.IsCancellationRequested)
             {
@@ -113,19 +111,19 @@ public sealed class TrainingRun : IDisposable
                 cancellationToken.ThrowIfCancellationRequested();
             }
 
-            var step = trainer.Step();
-            curve.Add(step);
-            smooth = [.. step.Losses.Select((loss, label) => smooth is null || double.IsNaN(smooth[label]) ? loss : double.IsNaN(loss) ? smooth[label] : Smoothing * smooth[label] + (1 - Smoothing) * loss)];
-            bool last = step.Step == config.Training.Steps;
-            if (split?.Validation.Count > 0 && config.EvaluateEvery > 0 && (last || step.Step % config.EvaluateEvery == 0))
-                curve.Add(pearson = Evaluate(cancellationToken));
-            if (last || step.Step % config.CheckpointEvery == 0)
+            bool stepped = !IsEvaluationDue;   // or it was stopped in the evaluation after its last step
+            if (stepped)
+                curve.Add(trainer.Step());
+            if (IsEvaluationDue && Evaluate(cancellationToken) is { } pearson)
+                curve.Add(pearson);
+            if (trainer.Steps == steps || trainer.Steps % config.CheckpointEvery == 0)
                 Save();
-            progress?.Invoke(new TrainingProgress(step.Step, config.Training.Steps, smooth, pearson));
+            if (stepped)
+                progress?.Invoke(new TrainingProgress(trainer.Steps, steps, curve.Losses!, curve.Pearson));
         }
 
         trainer.MeasureNorms();
-        Model.Describe(Model.Metadata with { Licence = config.Licence, Training = Summary(smooth, pearson) });
+        Model.Describe(Model.Metadata with { Licence = config.Licence, Training = Summary(curve.Losses, curve.Pearson) });
         Model.Save(ModelFile, TorchSharp.torch.ScalarType.BFloat16);
         return ModelFile;
     }
@@ -238,7 +236,12 @@ public sealed class TrainingRun : IDisposable
         return [.. sources];
     }
 
-    private double[] Evaluate(CancellationToken cancellationToken)
+    // After the last step, where it was not done yet.
+    private bool IsEvaluationDue => split?.Validation.Count > 0 && config.EvaluateEvery > 0 && curve.Losses is not null && !curve.IsEvaluated
+        && (trainer.Steps == config.Training.Steps || trainer.Steps % config.EvaluateEvery == 0);
+
+    // Null where it was stopped.
+    private double[]? Evaluate(CancellationToken cancellationToken)
     {
         trainer.MeasureNorms();
         try
@@ -248,18 +251,18 @@ public sealed class TrainingRun : IDisposable
         }
         catch (OperationCanceledException)
         {
-            return [.. Model.Network.Labels.Select(_ => double.NaN)];   // the step itself is not lost
+            return null;   // the step itself is not lost
         }
     }
 
     private void Save()
     {
+        curve.Write(CurveOf(folder));   // first: what goes beyond the checkpoint is left out when it is read
         trainer.SaveCheckpoint(CheckpointOf(folder));
-        curve.Write(CurveOf(folder));
         curve.Plot(Path.Combine(folder, "curve.png"));
     }
 
-    private TrainingSummary Summary(double[]? losses, IReadOnlyList<double>? pearson)
+    private TrainingSummary Summary(IReadOnlyList<double>? losses, IReadOnlyList<double>? pearson)
     {
         var options = config.Training;
         var values = new SortedDictionary<string, string>(StringComparer.Ordinal)
