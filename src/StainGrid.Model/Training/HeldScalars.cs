@@ -1,3 +1,5 @@
+using System.Runtime;
+
 namespace StainGrid.Model;
 
 /// <summary>
@@ -16,20 +18,23 @@ internal readonly struct HeldScalars : IDisposable
     /// <summary>Begins; does nothing where another is in the works.</summary>
     public static HeldScalars Begin()
     {
+        // To try within one would end that.
+        if (GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+            return default;
         try
         {
             return new HeldScalars(GC.TryStartNoGCRegion(Bytes));
         }
         catch (InvalidOperationException)
         {
-            return default;
+            return default;   // another thread began just now
         }
     }
 
     /// <summary>Ends.</summary>
     public void Dispose()
     {
-        if (!holds || System.Runtime.GCSettings.LatencyMode != System.Runtime.GCLatencyMode.NoGCRegion)
+        if (!holds || GCSettings.LatencyMode != GCLatencyMode.NoGCRegion)
             return;
         try
         {

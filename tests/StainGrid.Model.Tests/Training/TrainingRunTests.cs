@@ -9,7 +9,7 @@ namespace StainGrid.Model.Tests.Training;
 [Collection(nameof(Alone))]
 public sealed class TrainingRunTests : IDisposable
 {
-    private const int Side = 130;
+    private const int Side = 128;
     private const string Checkpoint = "checkpoint.safetensors";
     private static readonly string[] Finished = [Checkpoint, "curve.csv", "curve.png", "model.safetensors", "split.json", "training.json"];
 
