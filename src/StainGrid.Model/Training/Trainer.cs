@@ -64,7 +64,10 @@ public sealed class Trainer : IDisposable
         foreach (var group in optimiser.ParamGroups)
             group.LearningRate = rate;
         optimiser.zero_grad();
-        double[] losses = Differentiate(Steps < options.SmallTileShare * options.Steps);
+        bool smallTiles = Steps < options.SmallTileShare * options.Steps;
+        var (contexts, targets) = tiles.Draw(fieldsAt(Steps), Steps, smallTiles ? 4 * options.BatchSize : options.BatchSize);
+        using var held = HeldScalars.Begin();
+        double[] losses = Differentiate(contexts, targets, smallTiles);
         double norm = nn.utils.clip_grad_norm_(model.Network.parameters(), options.ClipNorm > 0 ? options.ClipNorm : double.PositiveInfinity);
         if (!double.IsFinite(norm) || losses.Any(double.IsInfinity))
         {
@@ -104,7 +107,9 @@ public sealed class Trainer : IDisposable
             using var scope = NewDisposeScope();
             foreach (var norm in norms)
                 norm.momentum = 1.0 / (batch + 1);
-            model.Network.Features(Patches(tiles.Draw(fields, -1 - batch, options.BatchSize).Contexts));
+            var contexts = tiles.Draw(fields, -1 - batch, options.BatchSize).Contexts;
+            using var held = HeldScalars.Begin();
+            model.Network.Features(Patches(contexts));
         }
 
         for (int i = 0; i < norms.Length; i++)
@@ -118,10 +123,9 @@ public sealed class Trainer : IDisposable
     public void Dispose() => optimiser.Dispose();
 
     // Of each label the mean loss; gradients are those of the mean over the labels.
-    private double[] Differentiate(bool smallTiles)
+    private double[] Differentiate(Tensor contexts, Tensor?[] targets, bool smallTiles)
     {
         int margin = smallTiles ? Tile.Size / 4 : 0, side = Tile.Size - 2 * margin;
-        var (contexts, targets) = tiles.Draw(fieldsAt(Steps), Steps, smallTiles ? 4 * options.BatchSize : options.BatchSize);
         var patches = Patches(contexts).narrow(2, margin, side).narrow(3, margin, side);                             // [N, S, side, side]
         var features = model.Network.Features(patches);                                                              // [N, 90, side, side]
 

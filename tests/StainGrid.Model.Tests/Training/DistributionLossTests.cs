@@ -144,7 +144,7 @@ public sealed class DistributionLossTests
         return tensor(targets);
     }
 
-    // Measured: at most 0.8e-2.
+    // Measured: at most 1e-2.
     private static void Near(Example expected, Example actual)
     {
         foreach (var (name, plain, blocked) in ((string[])["features", "weight", "bias"]).Zip(expected.Gradients, actual.Gradients))

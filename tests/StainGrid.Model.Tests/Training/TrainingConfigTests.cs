@@ -15,9 +15,16 @@ public sealed class TrainingConfigTests : IDisposable
     {
         var config = new TrainingConfig
         {
-            Data = folder.File("data"), Split = folder.File("split.json"), From = folder.File("m.safetensors"), Specimens = 7, SpecimenShare = 0.3,
-            Network = TrainingFiles.Small, Training = TrainingOptions.Paper with { Seed = 9, Precision = Precision.BFloat16, LearningRate = 1.0 / 3 },
-            EvaluateEvery = 5, CheckpointEvery = 6, Licence = "CC-BY-4.0",
+            Data = folder.File("data"),
+            Split = folder.File("split.json"),
+            From = folder.File("m.safetensors"),
+            Specimens = 7,
+            SpecimenShare = 0.3,
+            Network = TrainingFiles.Small,
+            Training = TrainingOptions.Paper with { Seed = 9, Precision = Precision.BFloat16, LearningRate = 1.0 / 3 },
+            EvaluateEvery = 5,
+            CheckpointEvery = 6,
+            Licence = "CC-BY-4.0",
         };
         Assert.Equal(config, Read(config.ToJson()));
         Assert.Equal(config.ToJson(), Read(config.ToJson()).ToJson());

@@ -16,7 +16,13 @@ internal static class TrainingFiles
 
     public static readonly NetworkOptions Small = new()
     {
-        StemChannels = 4, Growth = 4, EncoderLayers = [1], DecoderLayers = [1], BottomLayers = 1, Resampling = Resampling.Convolution, Dropout = 0,
+        StemChannels = 4,
+        Growth = 4,
+        EncoderLayers = [1],
+        DecoderLayers = [1],
+        BottomLayers = 1,
+        Resampling = Resampling.Convolution,
+        Dropout = 0,
     };
 
     public static FunctionImage Light(int width = 160, int height = 160, int planes = 1) =>

@@ -9,11 +9,13 @@ namespace StainGrid.Model.Tests.Training;
 [Collection(nameof(Alone))]
 public sealed class TrainingRunTests : IDisposable
 {
+    private const int Side = 128;
     private const string Checkpoint = "checkpoint.safetensors";
     private static readonly string[] Finished = [Checkpoint, "curve.csv", "curve.png", "model.safetensors", "split.json", "training.json"];
 
     private readonly TemporaryFolder folder = new();
     private readonly TrainingConfig config;
+    private readonly TrainingConfig plain;   // without evaluations, which take longest
     private readonly DataSplit split;
 
     public TrainingRunTests()
@@ -22,9 +24,9 @@ public sealed class TrainingRunTests : IDisposable
         foreach (int i in (int[])[1, 2, 3, 4])
         {
             int shift = i;
-            folder.Image($"light{i}.png", pixel: (x, y) => 20_000 + 9000 * Math.Sin((x + shift) * 0.2) + 40 * y);
-            folder.Image($"own{i}.png", pixel: (x, _) => 20_000 + 15_000 * Math.Sin((x + shift) * 0.2));
-            folder.Image($"dapi{i}.png", pixel: (x, y) => x * y % 5000);
+            folder.Image($"light{i}.png", Side, Side, pixel: (x, y) => 20_000 + 9000 * Math.Sin((x + shift) * 0.2) + 40 * y);
+            folder.Image($"own{i}.png", Side, Side, pixel: (x, _) => 20_000 + 15_000 * Math.Sin((x + shift) * 0.2));
+            folder.Image($"dapi{i}.png", Side, Side, pixel: (x, y) => x * y % 5000);
             lines.Add($"{i},c,A{i},light{i}.png,own{i}.png,{(i == 2 ? "" : $"dapi{i}.png")}");
         }
 
@@ -39,6 +41,7 @@ public sealed class TrainingRunTests : IDisposable
             CheckpointEvery = 2,
             Licence = "CC0-1.0",
         };
+        plain = config with { EvaluateEvery = 0 };
     }
 
     public void Dispose() => folder.Dispose();
@@ -113,24 +116,24 @@ public sealed class TrainingRunTests : IDisposable
     [Fact]
     public void A_curve_that_is_ahead_of_its_checkpoint_is_taken_up_as_far_as_that_goes()
     {
-        Run("unbroken");
-        Run("broken", told: at => { if (at.Step == 3) File.Copy(folder.File("broken", Checkpoint), folder.File("earlier")); });
+        Run("unbroken", plain);
+        Run("broken", plain, told: at => { if (at.Step == 3) File.Copy(folder.File("broken", Checkpoint), folder.File("earlier")); });
         File.Move(folder.File("earlier"), folder.File("broken", Checkpoint), overwrite: true);
         File.Delete(folder.File("broken", "model.safetensors"));
-        Run("broken", done: 2);
+        Run("broken", plain, done: 2);
         AssertSame("unbroken", "broken");
     }
 
     [Fact]
     public void Other_settings_or_another_split_are_refused_and_nothing_is_written()
     {
-        Run("a");
+        Run("a", plain);
         var before = Bytes("a");
         foreach (var (other, parts) in ((TrainingConfig, DataSplit)[])
             [
-                (config with { Training = config.Training with { LearningRate = 1e-3 } }, split),
-                (config with { Specimens = 1 }, split),
-                (config, Split(config.Data!, "A1")),
+                (plain with { Training = config.Training with { LearningRate = 1e-3 } }, split),
+                (plain with { Specimens = 1 }, split),
+                (plain, Split(config.Data!, "A1")),
             ])
         {
             string message = Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("a"), other, parts)).Message;
@@ -142,9 +145,9 @@ public sealed class TrainingRunTests : IDisposable
     [Fact]
     public void A_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on_from_the_one_before()
     {
-        Run("unbroken");
+        Run("unbroken", plain);
         string path = folder.File("broken", Checkpoint);
-        string message = Assert.Throws<ModelFileException>(() => Run("broken", told: at =>
+        string message = Assert.Throws<ModelFileException>(() => Run("broken", plain, told: at =>
         {
             if (at.Step != 3)
                 return;
@@ -155,7 +158,7 @@ public sealed class TrainingRunTests : IDisposable
         Assert.Equal(Finished.Except(["model.safetensors"]), Names("broken"));
         Directory.Delete(path);
         File.Move(folder.File("kept"), path);
-        Run("broken", done: 2);
+        Run("broken", plain, done: 2);
         AssertSame("unbroken", "broken");
     }
 
@@ -174,10 +177,10 @@ public sealed class TrainingRunTests : IDisposable
     [Fact]
     public void A_checkpoint_of_another_network_or_a_folder_that_is_a_file_is_refused()
     {
-        Run("a");
-        Run("b", config with { Network = config.Network with { Growth = 3 } });
+        Run("a", plain);
+        Run("b", plain with { Network = config.Network with { Growth = 3 } });
         File.Copy(folder.File("b", Checkpoint), folder.File("a", Checkpoint), overwrite: true);
-        Assert.Contains("of another network", Assert.Throws<ModelFileException>(() => TrainingRun.Open(folder.File("a"), config, split)).Message);
+        Assert.Contains("of another network", Assert.Throws<ModelFileException>(() => TrainingRun.Open(folder.File("a"), plain, split)).Message);
         File.WriteAllText(folder.File("file"), "");
         Assert.Contains("cannot be written to", Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("file"), config, split)).Message);
     }
@@ -202,7 +205,7 @@ public sealed class TrainingRunTests : IDisposable
         using var from = StainModel.Create(network, [new("GONE", 0, 9, "FFFFFF"), new("OWN", 77, 40_000, "123456")], 8);
         from.Describe(from.Metadata with { Normalisation = new NormalisationRule { LowPercentile = 2, HighPercentile = 98 } });
         from.Save(folder.File("from.safetensors"));
-        var next = config with { From = folder.File("from.safetensors") };
+        var next = plain with { From = folder.File("from.safetensors") };
         using (var run = TrainingRun.Open(folder.File("a"), next, split))
         {
             Assert.Equal(["DAPI_CONFOCAL", "OWN"], run.Model.Network.Labels);
@@ -233,7 +236,7 @@ public sealed class TrainingRunTests : IDisposable
     public void A_label_that_is_the_same_everywhere_and_fields_larger_than_the_memory_are_refused()
     {
         foreach (int i in (int[])[1, 2])
-            folder.Image($"own{i}.png", pixel: (_, _) => 700);
+            folder.Image($"own{i}.png", Side, Side, pixel: (_, _) => 700);
         Assert.Contains("OWN is 700 in all that is trained on", Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("a"), config, split)).Message);
         Assert.Contains("--memory", Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("b"), config, Split(config.Data!, "A1"), memory: 50_000)).Message);
     }
