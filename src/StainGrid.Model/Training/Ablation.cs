@@ -185,7 +185,7 @@ public sealed class Ablation
             minutes.Add(new PlotLine(row.Name, [.. losses.Select(point => (point.X * result.StepSeconds / 60, point.Y))]));
         }
 
-        LinePlotPng.Write(Path.Combine(folder, "loss.png"), "STEP, MINUTE", [new PlotPanel("LOSS OVER STEPS, NATS A PIXEL AND LABEL", steps), new PlotPanel("LOSS OVER MINUTES", minutes)]);
+        LinePlotPng.Write(Path.Combine(folder, "loss.png"), "", [new PlotPanel("LOSS OVER STEPS, NATS A PIXEL AND LABEL", steps), new PlotPanel("LOSS OVER MINUTES", minutes)]);
     }
 
     private void WriteWhole(string name, string text)

@@ -141,23 +141,19 @@ public sealed class TrainingRun : IDisposable
 
     private static string SplitOf(string folder) => Path.Combine(folder, "split.json");
 
-    // The folder is this training's: new, or with the same settings and split.
+    // Writes down what the training is of, where the folder is new, has the same settings and split, or those of a training that never began.
     private static void Claim(string folder, TrainingConfig config, DataSplit? split)
     {
-        string settings = Path.Combine(folder, "training.json"), parts = SplitOf(folder);
+        string settings = Path.Combine(folder, "training.json"), parts = SplitOf(folder), wanted = parts + ".new";
         string json = (config with { Data = config.Data is null ? null : Path.GetFullPath(config.Data), From = config.From is null ? null : Path.GetFullPath(config.From), Split = split is null ? null : "split.json" }).ToJson();
         try
         {
             Directory.CreateDirectory(folder);
-            string wanted = parts + ".new";
             if (split is not null)
                 SplitFile.Write(split, wanted);
-            if (File.Exists(settings) && (File.ReadAllText(settings) != json || split is not null && File.Exists(parts) && File.ReadAllText(parts) != File.ReadAllText(wanted)))
-            {
-                File.Delete(wanted);
+            bool begun = File.Exists(CheckpointOf(folder));
+            if ((begun && Differs(settings, json)) || (split is not null && (begun || !File.Exists(settings)) && Differs(parts, File.ReadAllText(wanted))))
                 throw new ImageException($"{folder} holds a training with other settings or another split. Give another folder, or go on with 'staingrid train {settings} -o {folder}'.");
-            }
-
             if (split is not null)
                 File.Move(wanted, parts, overwrite: true);
             File.WriteAllText(settings + ".partial", json);
@@ -167,6 +163,13 @@ public sealed class TrainingRun : IDisposable
         {
             throw new ImageException($"{folder} cannot be written to: {exception.Message} Check the folder, its permissions and the free space.", exception);
         }
+        finally
+        {
+            if (File.Exists(wanted))
+                File.Delete(wanted);
+        }
+
+        static bool Differs(string path, string text) => File.Exists(path) && File.ReadAllText(path) != text;
     }
 
     private static StainModel NewModel(TrainingConfig config, DataSplit? split)

@@ -143,6 +143,19 @@ public sealed class TrainingRunTests : IDisposable
     }
 
     [Fact]
+    public void A_folder_whose_training_never_began_takes_other_settings_but_a_split_of_somebody_elses_stays()
+    {
+        Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("a"), plain, split, memory: 1));
+        Run("a", plain with { Training = plain.Training with { Seed = 9 } });
+
+        Directory.CreateDirectory(folder.File("b"));
+        File.WriteAllText(folder.File("b", "split.json"), "mine");
+        Assert.Throws<ImageException>(() => TrainingRun.Open(folder.File("b"), plain, split));
+        Assert.Equal("mine", File.ReadAllText(folder.File("b", "split.json")));
+        Assert.Equal(["split.json"], Names("b"));
+    }
+
+    [Fact]
     public void A_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on_from_the_one_before()
     {
         Run("unbroken", plain);
