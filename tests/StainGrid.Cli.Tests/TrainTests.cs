@@ -6,8 +6,8 @@ namespace StainGrid.Cli.Tests;
 public sealed class TrainTests : IDisposable
 {
     private const string Network = """
-        { "variant": "residual", "resampling": "attention", "block": "dense", "patch_scales": [128, 256, 64], "stem_channels": 8, "growth": 8,
-          "encoder_layers": [1, 2], "bottom_layers": 2, "decoder_layers": [1, 1], "dropout": 0.1, "levels": 256 }
+        { "variant": "residual", "resampling": "convolution", "block": "dense", "patch_scales": [128, 256, 64], "stem_channels": 8, "growth": 8,
+          "encoder_layers": [1, 1], "bottom_layers": 1, "decoder_layers": [1, 1], "dropout": 0.1, "levels": 256 }
         """;
 
     private readonly TemporaryFolder folder = new();
@@ -18,15 +18,15 @@ public sealed class TrainTests : IDisposable
     public async Task The_real_field_is_learned_and_a_stopped_training_gives_the_same_weights()
     {
         string data = SharedData.File("isl-condition-b", "train");
-        string config = Config("real", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 240, "batch_size": 1, "warm_up": 10, "learning_rate": 0.006, "norm_batches": 20 }, "evaluate_every": 120, "checkpoint_every": 60 }""");
+        string config = Config("real", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 160, "batch_size": 1, "warm_up": 10, "learning_rate": 0.006, "norm_batches": 8 }, "evaluate_every": 80, "checkpoint_every": 40 }""");
         string[] split = ["--test-columns", "640:768", "--validation-columns", "512:640"];
         var (exit, output, error) = await StainGridCommand.RunAsync(["train", config, .. split, "-o", folder.File("whole"), "--json"]);
         Assert.True(exit == 0, error + output);
         var result = Assert.Single(StainGridCommand.Lines(output));
-        Assert.Equal(240, result.GetProperty("steps").GetInt32());
+        Assert.Equal(160, result.GetProperty("steps").GetInt32());
         string[] curve = await File.ReadAllLinesAsync(folder.File("whole", "curve.csv"), TestContext.Current.CancellationToken);
         Assert.Equal("step,learning_rate,loss_DAPI_CONFOCAL,loss_NFH_CONFOCAL,loss_MAP2_CONFOCAL,pearson_DAPI_CONFOCAL,pearson_NFH_CONFOCAL,pearson_MAP2_CONFOCAL", curve[0]);
-        Assert.Equal(241, curve.Length);
+        Assert.Equal(161, curve.Length);
         double first = Loss(curve[1..11]), last = Loss(curve[^20..]);
         Assert.True(last < first - 1.5, $"From {first:F2} to {last:F2} nats.");
         Assert.True(File.Exists(folder.File("whole", "curve.png")));
@@ -55,7 +55,7 @@ public sealed class TrainTests : IDisposable
     [Fact]
     public async Task Specimens_are_learned_and_their_model_goes_on_to_other_labels()
     {
-        string config = Config("specimens", $$"""{ "specimens": 2, "network": {{Network}}, "training": { "steps": 60, "batch_size": 1, "warm_up": 5, "learning_rate": 0.006, "norm_batches": 10 } }""");
+        string config = Config("specimens", $$"""{ "specimens": 2, "network": {{Network}}, "training": { "steps": 60, "batch_size": 1, "warm_up": 5, "learning_rate": 0.006, "norm_batches": 5 } }""");
         var (exit, output, error) = await StainGridCommand.RunAsync("train", config, "-o", folder.File("first"), "--json");
         Assert.True(exit == 0, error + output);
         string[] curve = await File.ReadAllLinesAsync(folder.File("first", "curve.csv"), TestContext.Current.CancellationToken);
@@ -74,7 +74,7 @@ public sealed class TrainTests : IDisposable
     public async Task The_rows_of_the_ablation_are_trained_and_told_in_a_table()
     {
         string data = SharedData.File("isl-condition-b", "train");
-        string config = Config("ablation", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 4, "batch_size": 1, "norm_batches": 2 } }""");
+        string config = Config("ablation", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 3, "batch_size": 1, "norm_batches": 1 } }""");
         var (exit, output, error) = await StainGridCommand.RunAsync("ablate", config, "--test-columns", "640:768", "--same-time", "-o", folder.File("ablation"), "--json");
         Assert.True(exit == 0, error + output);
         var results = Assert.Single(StainGridCommand.Lines(output)).GetProperty("results").EnumerateArray().ToArray();
@@ -148,7 +148,7 @@ public sealed class TrainTests : IDisposable
         var before = File.Exists(checkpoint) ? File.GetLastWriteTimeUtc(checkpoint) : default;
         while (!process.HasExited && (!File.Exists(checkpoint) || File.GetLastWriteTimeUtc(checkpoint) == before))
             await Task.Delay(20, TestContext.Current.CancellationToken);
-        await Task.Delay(300, TestContext.Current.CancellationToken);
+        await Task.Delay(100, TestContext.Current.CancellationToken);
         if (kill)
             process.Kill();
         else

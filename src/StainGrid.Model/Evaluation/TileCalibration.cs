@@ -1,5 +1,6 @@
 using StainGrid.Imaging;
 using StainGrid.Tiling;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -63,8 +64,9 @@ internal static class TileCalibration
     public static void Add(Calibration calibration, Tensor logits, Tensor truth)
     {
         using var scope = NewDisposeScope();
+        using Scalar zero = 0, one = 1, last = logits.shape[1] - 1;                            // see HeldScalars
         var cumulative = logits.to(ScalarType.Float32).softmax(1).cumsum(1);                   // [1, C, H, W]
-        var counts = truth.ge(0);                                                              // [1, H, W]
+        var counts = truth.ge(zero);                                                           // [1, H, W]
         int intervals = Calibration.Intervals.Count;
         var (held, covered) = (new double[intervals], new long[intervals]);
         for (int i = 0; i < intervals; i++)
@@ -73,7 +75,7 @@ internal static class TileCalibration
             double tail = (1 - Calibration.Intervals[i]) / 2;
             var low = Quantile(tail);                                                          // [1, H, W]
             var high = Quantile(1 - tail);
-            var below = CumulativeAt((low - 1).clamp_min(0)) * low.gt(0);
+            var below = CumulativeAt((low - one).clamp_min(zero)) * low.gt(zero);
             held[i] = ((CumulativeAt(high) - below) * counts).sum(type: ScalarType.Float64).item<double>();
             covered[i] = (truth.ge(low) & truth.le(high) & counts).sum().item<long>();
         }
@@ -81,7 +83,12 @@ internal static class TileCalibration
         calibration.Add(counts.sum().item<long>(), held, covered);
 
         // The first level up to which the probability is at least the share; the last where rounding keeps the sum below it.
-        Tensor Quantile(double share) => cumulative.lt(share).sum(1).clamp_max(cumulative.shape[1] - 1);
+        Tensor Quantile(double share)
+        {
+            using Scalar held = share;
+            return cumulative.lt(held).sum(1).clamp_max(last);
+        }
+
         Tensor CumulativeAt(Tensor level) => cumulative.gather(1, level.unsqueeze(1)).squeeze(1);
     }
 

@@ -1,3 +1,4 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -19,7 +20,8 @@ internal sealed class NetworkWeights(GlobalPixelTransformer network)
     public Tensor Product(string name, double factor = 1, int columns = 0)
     {
         using var scope = NewDisposeScope();
-        var weight = tensors[name].flatten(1).t() * factor;                                // [C, c]
+        using Scalar held = factor;                                                        // see HeldScalars
+        var weight = tensors[name].flatten(1).t() * held;                                  // [C, c]
         if (columns > weight.shape[1])
             weight = cat([weight, zeros(weight.shape[0], columns - weight.shape[1])], 1);
         return weight.contiguous().to(ScalarType.BFloat16).DetachFromDisposeScope();
@@ -28,7 +30,8 @@ internal sealed class NetworkWeights(GlobalPixelTransformer network)
     /// <summary>A batch norm of running statistics as x * scale + shift, for each channel.</summary>
     public (Tensor Scale, Tensor Shift) Norm(string name)
     {
-        var scale = tensors[name + ".weight"] / (tensors[name + ".running_var"] + Epsilon).sqrt();
+        using Scalar epsilon = Epsilon;
+        var scale = tensors[name + ".weight"] / (tensors[name + ".running_var"] + epsilon).sqrt();
         return (scale, tensors[name + ".bias"] - tensors[name + ".running_mean"] * scale);
     }
 }

@@ -5,7 +5,7 @@ namespace StainGrid.Model;
 /// <summary>
 /// A while without garbage collections. TorchSharp 0.107 makes an object with a finaliser of each number that it hands to libtorch (in
 /// Adam, batch norm, and whatever multiplies a tensor by a number), and does not hold it until libtorch has read it: a collection right then
-/// frees the number, and the call throws, or reads another one. In a step there are thousands of such calls.
+/// frees the number, and the call throws, or reads another one. In a step there are thousands of such calls; prediction has a few, and holds each number itself.
 /// </summary>
 internal readonly struct HeldScalars : IDisposable
 {
