@@ -28,7 +28,7 @@ public sealed class StainTests : IDisposable
         var result = Assert.Single(StainGridCommand.Lines(output));
         string image = result.GetProperty("output").GetString()!;
         Assert.True(File.Exists(result.GetProperty("preview").GetString()));
-        await AssertReadersAgreeAsync(image, 768, 1024, ["DAPI_CONFOCAL", "MAP2_CONFOCAL", "NFH_CONFOCAL"]);
+        await AssertReadersAgreeAsync(image, 768, 1024, ["DAPI_CONFOCAL", "NFH_CONFOCAL", "MAP2_CONFOCAL"]);
     }
 
     [Fact]
