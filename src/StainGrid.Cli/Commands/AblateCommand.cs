@@ -38,7 +38,7 @@ internal static class AblateCommand
         {
             string folder = parsed.GetValue(output)!;
             bool json = parsed.GetValue(run.Json);
-            try
+            return TrainOptions.Run(folder, json, "Stopped. The same command goes on where it stopped.", () =>
             {
                 var config = options.Config(parsed, "cpu");
                 var split = options.Split(parsed, config, json, cancellationToken)
@@ -48,24 +48,7 @@ internal static class AblateCommand
                 using (var line = new ProgressLine())
                     results = ablation.Run(parsed.GetValue(seeds)!, parsed.GetValue(sameTime), json ? null : Show(line), cancellationToken);
                 Print(results, folder, json);
-                return ExitCodes.Done;
-            }
-            catch (OperationCanceledException)
-            {
-                if (!json)
-                    Console.Error.WriteLine("Stopped. The same command goes on where it stopped.");
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or IOException or UnauthorizedAccessException)
-            {
-                ResultReport.Failure(folder, e.Message, json);
-                return ExitCodes.Failed;
-            }
+            });
         }));
         return command;
     }

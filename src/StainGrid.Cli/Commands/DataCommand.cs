@@ -69,18 +69,26 @@ internal static class DataCommand
         return command;
     }
 
-    /// <summary>The fields of data, each file of which was read to its end.</summary>
-    /// <exception cref="ImageException">There is no field, or something is wrong with one.</exception>
-    public static IReadOnlyList<PairedField> Checked(string path, bool json, CancellationToken cancellationToken)
+    /// <summary>The fields of data; says where some are left out.</summary>
+    /// <exception cref="ImageException">There is no field.</exception>
+    public static IReadOnlyList<PairedField> Found(string path, bool json)
     {
         var data = PairedData.Discover(path);
         if (data.Fields.Count == 0)
             throw new ImageException($"{path} has no field that can be used. 'staingrid data {path}' says why.");
         if (data.LeftOut.Count > 0 && !json)
             Console.Error.WriteLine($"{path}: {data.LeftOut.Count} fields or files are left out; 'staingrid data {path}' says why.");
-        using (var line = new ProgressLine())
-            DataPreflight.Run(data.Fields, line.IsTerminal && !json ? new Percent(line) : null, cancellationToken).ThrowIfAny();
         return data.Fields;
+    }
+
+    /// <summary>The fields of data, each file of which was read to its end.</summary>
+    /// <exception cref="ImageException">There is no field, or something is wrong with one.</exception>
+    public static IReadOnlyList<PairedField> Checked(string path, bool json, CancellationToken cancellationToken)
+    {
+        var fields = Found(path, json);
+        using (var line = new ProgressLine())
+            DataPreflight.Run(fields, line.IsTerminal && !json ? new Percent(line) : null, cancellationToken).ThrowIfAny();
+        return fields;
     }
 
     private static void Print(PairedData data, DataPreflight preflight)

@@ -104,14 +104,10 @@ internal static class EvaluateCommand
     /// <summary>What is to be predicted: all fields, or the part of a split.</summary>
     private static IReadOnlyList<FieldPart> Parts(string source, string? splitFile, SplitPart part, bool json)
     {
-        var data = PairedData.Discover(source);
-        if (data.Fields.Count == 0)
-            throw new ImageException($"{source} has no field that can be used. 'staingrid data {source}' says why.");
-        if (data.LeftOut.Count > 0 && !json)
-            Console.Error.WriteLine($"{source}: {data.LeftOut.Count} fields or files are left out; 'staingrid data {source}' says why.");
+        var fields = DataCommand.Found(source, json);
         if (splitFile is null)
-            return [.. data.Fields.Select(field => new FieldPart(field, null))];
-        var split = SplitFile.Read(splitFile, data.Fields);
+            return [.. fields.Select(field => new FieldPart(field, null))];
+        var split = SplitFile.Read(splitFile, fields);
         var parts = part switch
         {
             SplitPart.Train => split.Train,

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using StainGrid.Grains;
-using StainGrid.Imaging;
 using StainGrid.Model;
 
 namespace StainGrid.Cli;
@@ -47,7 +46,7 @@ internal static class TrainCommand
         {
             string folder = parsed.GetValue(output)!;
             bool json = parsed.GetValue(run.Json);
-            try
+            return TrainOptions.Run(folder, json, $"Stopped. The same command goes on where it stopped: {folder} has all steps.", () =>
             {
                 string device = parsed.GetValue(run.Device)!;
                 var config = options.Config(parsed, device);
@@ -60,24 +59,7 @@ internal static class TrainCommand
                 };
                 using var training = TrainingRun.Open(folder, config, options.Split(parsed, config, json, cancellationToken), options.Memory(parsed), DeviceExecutor.Parse(device));
                 Run(training, config, folder, json, cancellationToken);
-                return ExitCodes.Done;
-            }
-            catch (OperationCanceledException)
-            {
-                if (!json)
-                    Console.Error.WriteLine($"Stopped. The same command goes on where it stopped: {folder} has all steps.");
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or IOException or UnauthorizedAccessException)
-            {
-                ResultReport.Failure(folder, e.Message, json);
-                return ExitCodes.Failed;
-            }
+            });
         }));
         return command;
     }

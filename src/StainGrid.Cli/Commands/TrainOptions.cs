@@ -1,4 +1,5 @@
 using System.CommandLine;
+using StainGrid.Imaging;
 using StainGrid.Model;
 using StainGrid.Tiling;
 
@@ -58,12 +59,43 @@ internal sealed class TrainOptions
         split.AddTo(command);
     }
 
+    /// <summary>Does what a command that trains does, and tells how it ended.</summary>
+    /// <param name="folder">The command's folder.</param>
+    /// <param name="json">Whether failures are told as JSON, and a stop not at all.</param>
+    /// <param name="stopped">What to say when it was stopped.</param>
+    /// <param name="work">What to do.</param>
+    /// <returns>The exit code.</returns>
+    public static int Run(string folder, bool json, string stopped, Action work)
+    {
+        try
+        {
+            work();
+            return ExitCodes.Done;
+        }
+        catch (OperationCanceledException)
+        {
+            if (!json)
+                Console.Error.WriteLine(stopped);
+            return ExitCodes.Interrupted;
+        }
+        catch (ArgumentException e)
+        {
+            Console.Error.WriteLine($"staingrid: {e.Message}");
+            return ExitCodes.Usage;
+        }
+        catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or IOException or UnauthorizedAccessException)
+        {
+            ResultReport.Failure(folder, e.Message, json);
+            return ExitCodes.Failed;
+        }
+    }
+
     /// <summary>The most bytes of images to hold.</summary>
     public long Memory(ParseResult parsed) => (long)(parsed.GetValue(memory) * (1L << 30));
 
     /// <summary>What the file says, then what the command line says.</summary>
     /// <exception cref="ArgumentException">They do not go together.</exception>
-    /// <exception cref="StainGrid.Imaging.ImageException">The file is refused.</exception>
+    /// <exception cref="ImageException">The file is refused.</exception>
     public TrainingConfig Config(ParseResult parsed, string device)
     {
         string? path = parsed.GetValue(source);
@@ -96,7 +128,7 @@ internal sealed class TrainOptions
     }
 
     /// <summary>The split of the data, every file of which was read to its end; null where there is none.</summary>
-    /// <exception cref="StainGrid.Imaging.ImageException">Something is wrong with the data, or the split cannot be made.</exception>
+    /// <exception cref="ImageException">Something is wrong with the data, or the split cannot be made.</exception>
     public DataSplit? Split(ParseResult parsed, TrainingConfig config, bool json, CancellationToken cancellationToken) =>
         config.Data is null ? null : split.Of(parsed, DataCommand.Checked(config.Data, json, cancellationToken), config.Split, config.Training.Seed);
 }

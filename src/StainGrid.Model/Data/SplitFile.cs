@@ -30,11 +30,9 @@ public static class SplitFile
         ArgumentException.ThrowIfNullOrEmpty(path);
         DataSplits.Checked(split);
         var document = new Document(1, Parts(split.Train), Parts(split.Validation), Parts(split.Test));
-        string partial = path + ".partial";
         try
         {
-            File.WriteAllBytes(partial, JsonSerializer.SerializeToUtf8Bytes(document, s_options));
-            File.Move(partial, path, overwrite: true);
+            WholeFile.Write(path, partial => File.WriteAllBytes(partial, JsonSerializer.SerializeToUtf8Bytes(document, s_options)));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

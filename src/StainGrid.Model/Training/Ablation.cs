@@ -188,12 +188,7 @@ public sealed class Ablation
         LinePlotPng.Write(Path.Combine(folder, "loss.png"), "", [new PlotPanel("LOSS OVER STEPS, NATS A PIXEL AND LABEL", steps), new PlotPanel("LOSS OVER MINUTES", minutes)]);
     }
 
-    private void WriteWhole(string name, string text)
-    {
-        string path = Path.Combine(folder, name);
-        File.WriteAllText(path + ".partial", text);
-        File.Move(path + ".partial", path, overwrite: true);
-    }
+    private void WriteWhole(string name, string text) => WholeFile.Write(Path.Combine(folder, name), partial => File.WriteAllText(partial, text));
 
     private static List<AblationResult> Read(string path)
     {

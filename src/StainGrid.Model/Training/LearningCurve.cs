@@ -80,13 +80,11 @@ public sealed class LearningCurve
     /// <exception cref="IOException">It cannot be written.</exception>
     public void Write(string path)
     {
-        string partial = path + ".partial";
-        File.WriteAllLines(partial, [Header, .. rows.Select(row => string.Join(',', (string[])
+        WholeFile.Write(path, partial => File.WriteAllLines(partial, [Header, .. rows.Select(row => string.Join(',', (string[])
             [
                 row.Step.Step.ToString(CultureInfo.InvariantCulture), Cell(row.Step.LearningRate),
                 .. row.Step.Losses.Select(Cell), .. labels.Select((_, label) => Cell(row.Pearson?[label] ?? double.NaN)),
-            ]))]);
-        File.Move(partial, path, overwrite: true);
+            ]))]));
 
         static string Cell(double value) => double.IsNaN(value) ? "" : value.ToString("R", CultureInfo.InvariantCulture);
     }

@@ -156,8 +156,7 @@ public sealed class TrainingRun : IDisposable
                 throw new ImageException($"{folder} holds a training with other settings or another split. Give another folder, or go on with 'staingrid train {settings} -o {folder}'.");
             if (split is not null)
                 File.Move(wanted, parts, overwrite: true);
-            File.WriteAllText(settings + ".partial", json);
-            File.Move(settings + ".partial", settings, overwrite: true);
+            WholeFile.Write(settings, partial => File.WriteAllText(partial, json));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
