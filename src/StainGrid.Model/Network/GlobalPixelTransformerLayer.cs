@@ -36,12 +36,20 @@ public sealed class GlobalPixelTransformerLayer : nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
+    /// <summary>Makes O zero, so that a residual layer is its queries alone, until its values learn.</summary>
+    internal void ClearValues() => value.weight!.zero_();
+
+    /// <summary>Leaves O out, which costs nothing then: the same result while the values are zero, but they do not learn.</summary>
+    internal bool QueriesAlone { get; set; }
+
     /// <summary>[N,C,H,W] -> [N,c,H',W'].</summary>
     public override Tensor forward(Tensor input)
     {
         using var scope = NewDisposeScope();
         var x = norm is null ? input : nn.functional.relu(norm.call(input));   // [N, C, H, W]
         var queries = query.Convolve(Convolutions.ChannelsLast(x));                // [N, c, H', W'], eq. 3
+        if (QueriesAlone)
+            return queries.MoveToOuterDisposeScope();
         var q = Pixels(queries);                                               // [N, 1, H'W', c], eq. 4
         var k = Pixels(key.Convolve(x));                                           // [N, 1, HW, c]
         var v = Pixels(value.Convolve(x));                                         // [N, 1, HW, c]

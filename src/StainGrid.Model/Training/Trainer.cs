@@ -23,6 +23,7 @@ public sealed class Trainer : IDisposable
     private readonly TrainingTiles tiles;
     private readonly DistributionLoss loss;
     private readonly TorchSharp.Modules.Adam optimiser;
+    private readonly GlobalPixelTransformerLayer[] attention;
 
     /// <summary>Prepares the training of a model.</summary>
     /// <param name="model">The model; its weights change.</param>
@@ -45,6 +46,9 @@ public sealed class Trainer : IDisposable
         this.model = model;
         this.options = options;
         this.fieldsAt = fieldsAt;
+        attention = [.. model.Network.modules().OfType<GlobalPixelTransformerLayer>()];
+        if (options.AttentionFrom > 0 && attention.Length > 0 && model.Network.Options.Variant != NetworkVariant.Residual)
+            throw new ArgumentException("A GPT layer of the paper variant is nothing without its attention. Set attention_from to 0 in the training's settings.");
         tiles = new TrainingTiles(options.Augmentation, options.BrightShare, options.Seed);
         loss = new DistributionLoss(model.Network.Options.Levels, options.TargetSpread, options.MeanWeight);
         optimiser = optim.Adam(model.Network.parameters(), options.LearningRate);
@@ -60,6 +64,10 @@ public sealed class Trainer : IDisposable
         using var scope = NewDisposeScope();
         model.Network.train();
         manual_seed(((long)options.Seed << 32) + Steps);   // dropout
+        if (Steps == 0)
+            BeginWithoutAttention();
+        foreach (var layer in attention)
+            layer.QueriesAlone = Steps < options.AttentionFrom * options.Steps;
         double rate = options.RateAt(Steps);
         foreach (var group in optimiser.ParamGroups)
             group.LearningRate = rate;
@@ -121,6 +129,13 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Frees the optimiser; the model stays.</summary>
     public void Dispose() => optimiser.Dispose();
+
+    private void BeginWithoutAttention()
+    {
+        using var gradients = no_grad();
+        foreach (var layer in options.AttentionFrom > 0 ? attention : [])
+            layer.ClearValues();
+    }
 
     // Of each label the mean loss; gradients are those of the mean over the labels.
     private double[] Differentiate(Tensor contexts, Tensor?[] targets, bool smallTiles)

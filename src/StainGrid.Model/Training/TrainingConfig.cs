@@ -54,6 +54,9 @@ public sealed record TrainingConfig
     /// <summary>The licence of the weights, by SPDX name.</summary>
     public string Licence { get; init; } = "NOASSERTION";
 
+    /// <summary>How to train: the attention of a model that is gone on from is there already, and the paper's variant is nothing without it.</summary>
+    internal TrainingOptions Settings => From is null && Network.Variant == NetworkVariant.Residual ? Training : Training with { AttentionFrom = 0 };
+
     /// <summary>Reads a file of settings. Paths in it are relative to its folder.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="ImageException">It cannot be read or is not one; the message says where.</exception>

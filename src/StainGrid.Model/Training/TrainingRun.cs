@@ -70,7 +70,7 @@ public sealed class TrainingRun : IDisposable
             if (device is not null)
                 model.To(device);
             var pool = new TrainingPool(Sources(config, split, model.Metadata), memory, config.Training.Seed);
-            trainer = new Trainer(model, pool.At, config.Training);
+            trainer = new Trainer(model, pool.At, config.Settings);
             var curve = new LearningCurve(model.Network.Labels);
             if (File.Exists(CheckpointOf(folder)))
             {

@@ -126,6 +126,52 @@ public sealed class TrainerTests : IDisposable
     }
 
     [Fact]
+    public void Attention_begins_when_it_should_and_before_it_the_network_is_the_one_whose_values_are_zero()
+    {
+        using var model = Model(Attention);
+        using var untouched = Model(Attention);
+        using var trainer = new Trainer(model, [TrainingFiles.Blobs()], TrainingFiles.Quick with { Steps = 4, AttentionFrom = 0.5 });
+        trainer.Step();
+        trainer.Step();
+        Assert.All(Named(model, ".value."), value => Assert.Equal(0, value));
+        Assert.Equal(Named(untouched, ".key."), Named(model, ".key."));
+        Assert.NotEqual(Named(untouched, ".query."), Named(model, ".query."));
+
+        trainer.MeasureNorms();
+        using (TorchSharp.torch.no_grad())
+        {
+            using var patches = TorchSharp.torch.rand(1, 3, 32, 32);
+            using var alone = model.Network.Features(patches);
+            foreach (var layer in Layers(model))
+                layer.QueriesAlone = false;
+            using var whole = model.Network.Features(patches);
+            Assert.Equal(alone.data<float>().ToArray(), whole.data<float>().ToArray());
+        }
+
+        trainer.Step();
+        trainer.Step();
+        Assert.All(Layers(model), layer => Assert.False(layer.QueriesAlone));
+        Assert.Contains(Named(model, ".value."), value => value != 0);
+        Assert.NotEqual(Named(untouched, ".key."), Named(model, ".key."));
+
+        static IEnumerable<GlobalPixelTransformerLayer> Layers(StainModel model) => model.Network.modules().OfType<GlobalPixelTransformerLayer>();
+
+        static float[] Named(StainModel model, string part) =>
+            [.. model.Network.NamedTensors().Where(pair => pair.Key.Contains(part)).SelectMany(pair => pair.Value.data<float>().ToArray())];
+    }
+
+    [Fact]
+    public void The_paper_variant_cannot_begin_without_attention()
+    {
+        using var model = Model(Attention with { Variant = NetworkVariant.Paper });
+        Assert.Contains("attention_from to 0", Assert.Throws<ArgumentException>(() => new Trainer(model, [TrainingFiles.Blobs()], TrainingFiles.Quick)).Message);
+        var config = new TrainingConfig { Specimens = 1, Network = model.Network.Options };
+        Assert.Equal(0, config.Settings.AttentionFrom);
+        Assert.Equal(0, new TrainingConfig { Specimens = 1, From = "other" }.Settings.AttentionFrom);
+        Assert.NotEqual(0, new TrainingConfig { Specimens = 1 }.Settings.AttentionFrom);
+    }
+
+    [Fact]
     public void A_head_without_truth_in_some_steps_goes_on_by_its_own_number_of_updates()
     {
         var options = TrainingFiles.Quick with { Steps = 6, ClipNorm = 0 };
