@@ -61,7 +61,7 @@ internal sealed class ClusterBench : IDisposable
         string id = Line($"plate-{plates++}"), output = Path.Combine(folder, id);
         var silo = await BenchSilo.StartAsync(Path.Combine(folder, "state-" + id), devices, TimeSpan.FromMilliseconds(latency));
         long before = Live();
-        var client = new StainGridClient(silo.Grains);
+        var client = new GrainClient(silo.Grains);
         var submit = new Meter();
         await client.SubmitPlateAsync(id, new PlateRequest
         {
@@ -109,7 +109,7 @@ internal sealed class ClusterBench : IDisposable
         return GC.GetTotalMemory(forceFullCollection: true);
     }
 
-    private static async Task<PlateStatus> WatchAsync(StainGridClient client, string id)
+    private static async Task<PlateStatus> WatchAsync(GrainClient client, string id)
     {
         PlateStatus? last = null;
         await foreach (var status in client.WatchPlateAsync(id))

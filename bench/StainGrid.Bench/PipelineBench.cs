@@ -148,7 +148,7 @@ internal static class PipelineBench
 
         public async Task<PipelineRun> RunAsync(string image, int width, int height)
         {
-            var client = new StainGridClient(silo!.Grains);
+            var client = new GrainClient(silo!.Grains);
             string output = Path.Combine(folder, Line($"out-{count++}.ome.zarr"));
             double deviceBefore = device.Seconds;
             var meter = new Meter();

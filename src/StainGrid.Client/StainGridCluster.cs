@@ -13,7 +13,7 @@ public sealed class StainGridCluster : IAsyncDisposable
 
     private StainGridCluster(IHost host) => this.host = host;
 
-    /// <summary>For <see cref="StainGridClient"/>.</summary>
+    /// <summary>For <see cref="GrainClient"/>.</summary>
     public IGrainFactory Grains => host.Services.GetRequiredService<IClusterClient>();
 
     /// <summary>Connects to a cluster through its Redis.</summary>

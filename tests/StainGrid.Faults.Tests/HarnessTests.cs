@@ -38,7 +38,7 @@ public sealed class HarnessTests : IDisposable
         Assert.Equal(24, files.Select(file => Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file)))).Distinct().Count());
 
         await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), cancellationToken: Stop);
-        var client = new StainGridClient(silo.Grains);
+        var client = new GrainClient(silo.Grains);
         var watch = System.Diagnostics.Stopwatch.StartNew();
         for (int i = 0; i < 3; i++)
         {

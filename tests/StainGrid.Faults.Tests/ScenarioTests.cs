@@ -83,7 +83,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
     {
         await using var cluster = await StartAsync();
         await using var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop);
-        var client = new StainGridClient(connection.Grains);
+        var client = new GrainClient(connection.Grains);
         var (alone, _, _) = await SmallAsync("alone");
         await client.SubmitPlateAsync("large", one.Request(ClusterFixture.Output("large")) with { Source = one.Larger(times: 10) }, Stop);
         var (beside, small, before) = await SmallAsync("beside");
@@ -128,7 +128,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         try
         {
             await using var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop);
-            var client = new StainGridClient(connection.Grains);
+            var client = new GrainClient(connection.Grains);
             await client.SubmitPlateAsync("p", one.Request(ClusterFixture.Output("p")), Stop);
             using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
             late.CancelAfter(TimeSpan.FromMinutes(8));
@@ -202,7 +202,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         DateTimeOffset faultTime = default;
         await using (var connection = await StainGridCluster.ConnectAsync(cluster.Redis, cluster.Cluster, cancellationToken: Stop))
         {
-            var client = new StainGridClient(connection.Grains);
+            var client = new GrainClient(connection.Grains);
             watch.Start();
             await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)), Stop);
             using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);

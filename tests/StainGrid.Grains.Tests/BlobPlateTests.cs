@@ -35,7 +35,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         var files = inputs.Files(new BlobFilesOptions { Folder = kept });
         await using (var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, inputs: files, cancellationToken: Stop))
         {
-            var client = new StainGridClient(silo.Grains);
+            var client = new GrainClient(silo.Grains);
             var last = await RunAsync(client, prefix, fromBlobs);
             Assert.Equal((PlateState.Complete, (string?)null, 3), (last.State, last.Error, last.FieldsComplete));
             var listed = Assert.Single(await client.ListPlatesAsync());
@@ -72,7 +72,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         try
         {
             await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), inputs: inputs.Files(), cancellationToken: Stop);
-            var client = new StainGridClient(silo.Grains);
+            var client = new GrainClient(silo.Grains);
             var last = await RunAsync(client, prefix, Request(inputs.Signed(prefix), "png"));
             Assert.Equal((PlateState.CompleteWithFailures, 1, 1), (last.State, last.FieldsComplete, last.FieldsFailed));
             var failed = (await client.GetFieldsAsync(prefix)).Single(field => field.State == FieldState.Failed);
@@ -91,7 +91,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         string prefix = Path.GetFileName(source);
         await inputs.UploadAsync(source, prefix);
         await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), inputs: inputs.Files(), cancellationToken: Stop);
-        var client = new StainGridClient(silo.Grains);
+        var client = new GrainClient(silo.Grains);
 
         // A signature by a policy of the container's, which is taken back when the field starts.
         var policy = new BlobAccessPolicy { PolicyStartsOn = DateTimeOffset.UtcNow.AddHours(-1), PolicyExpiresOn = DateTimeOffset.UtcNow.AddHours(1), Permissions = "rl" };
@@ -119,7 +119,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         string prefix = Path.GetFileName(source);
         await inputs.UploadAsync(source, prefix);
         await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), inputs: inputs.Files(), cancellationToken: Stop);
-        var client = new StainGridClient(silo.Grains);
+        var client = new GrainClient(silo.Grains);
         var request = Request($"azure://plates/{prefix}", "png");
         Assert.Equal(PlateState.Complete, (await RunAsync(client, prefix, request)).State);
         await client.SubmitPlateAsync(prefix, request, Stop);

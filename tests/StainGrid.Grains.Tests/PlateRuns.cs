@@ -8,13 +8,13 @@ internal static class PlateRuns
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    internal static async Task<PlateStatus> RunAsync(StainGridClient client, string plate, PlateRequest request)
+    internal static async Task<PlateStatus> RunAsync(GrainClient client, string plate, PlateRequest request)
     {
         await client.SubmitPlateAsync(plate, request, Stop);
         return await WatchAsync(client, plate);
     }
 
-    internal static async Task<PlateStatus> WatchAsync(StainGridClient client, string plate)
+    internal static async Task<PlateStatus> WatchAsync(GrainClient client, string plate)
     {
         PlateStatus? last = null;
         await foreach (var status in client.WatchPlateAsync(plate, Stop))

@@ -118,7 +118,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         var state = BlobStores.Open(slides.File("state"));
         await using (var first = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, cancellationToken: Stop))
         {
-            var client = new StainGridClient(first.Grains);
+            var client = new GrainClient(first.Grains);
             await client.SubmitPlateAsync("long", request, Stop);
             await foreach (var status in client.WatchPlateAsync("long", Stop))
             {
@@ -133,7 +133,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
 
         // Nobody submits again: the new silo finds the plate by itself.
         await using var second = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, cancellationToken: Stop);
-        var last = await WatchAsync(new StainGridClient(second.Grains), "long");
+        var last = await WatchAsync(new GrainClient(second.Grains), "long");
         Assert.Equal((PlateState.Complete, 6), (last.State, last.FieldsComplete));
         Assert.All(complete, marker => Assert.Equal(marker.Value, File.GetLastWriteTimeUtc(marker.Key)));
     }

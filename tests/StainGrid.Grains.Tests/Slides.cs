@@ -13,7 +13,7 @@ public sealed class Slides : IAsyncLifetime
     private readonly TemporaryFolder folder = new();
     private EmbeddedSilo? silo;
 
-    internal StainGridClient Client { get; private set; } = null!;
+    internal GrainClient Client { get; private set; } = null!;
 
     internal IGrainFactory Grains => silo!.Grains;
 
@@ -24,7 +24,7 @@ public sealed class Slides : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         silo = await EmbeddedSilo.StartAsync(new DeviceOptions());
-        Client = new StainGridClient(silo.Grains);
+        Client = new GrainClient(silo.Grains);
         Model = File("small.safetensors");
         using var model = StainModel.Create(
             new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution },

@@ -37,7 +37,7 @@ public sealed class ClusterTests : IDisposable
 
         await using (var cluster = await StainGridCluster.ConnectAsync(redis.Address, "two", cancellationToken: Stop))
         {
-            var client = new StainGridClient(cluster.Grains);
+            var client = new GrainClient(cluster.Grains);
             string slide = await client.SubmitAsync(new SlideRequest
             {
                 Files = [image],
@@ -103,7 +103,7 @@ public sealed class ClusterTests : IDisposable
         await using var accelerator = await StartAsync("a", [.. common, "--role", "accelerator", "--device", "cpu"], Alone("a"));
         await using (var cluster = await StainGridCluster.ConnectAsync(redis.Address, "blobs", cancellationToken: Stop))
         {
-            var client = new StainGridClient(cluster.Grains);
+            var client = new GrainClient(cluster.Grains);
             await client.SubmitPlateAsync("plate1", new PlateRequest
             {
                 Source = "azure://plates/in/plate1",

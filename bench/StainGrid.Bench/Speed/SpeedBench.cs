@@ -157,7 +157,7 @@ internal static class SpeedBench
             Write(slide, side);
             Write(small, 512);
             await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions());
-            var client = new StainGridClient(silo.Grains);
+            var client = new GrainClient(silo.Grains);
             await StainAsync(client, file, small, stride);
             var figures = new SlideFigures(0, [], [], 0, []);
             double bare = await BareAsync(model);
@@ -194,7 +194,7 @@ internal static class SpeedBench
         return 1 / await TilesPerSecondAsync(predictor, 1, 256);
     }
 
-    private static async Task<(long Tiles, double Seconds)> StainAsync(StainGridClient client, string model, string image, int stride)
+    private static async Task<(long Tiles, double Seconds)> StainAsync(GrainClient client, string model, string image, int stride)
     {
         var clock = Stopwatch.StartNew();
         string id = await client.SubmitAsync(new SlideRequest

@@ -75,7 +75,7 @@ internal static class PlateCommand
             if (cluster.IsGiven(parsed))
             {
                 await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-                var client = new StainGridClient(connection.Grains);
+                var client = new GrainClient(connection.Grains);
                 await client.SubmitPlateAsync(plate, request, cancellationToken);
                 if (parsed.GetValue(watch))
                     return await WatchAsync(client, plate, json, cancellationToken);
@@ -164,7 +164,7 @@ internal static class PlateCommand
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
         {
             await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-            foreach (var plate in await new StainGridClient(connection.Grains).ListPlatesAsync())
+            foreach (var plate in await new GrainClient(connection.Grains).ListPlatesAsync())
             {
                 Console.Out.WriteLine(parsed.GetValue(json)
                     ? new JsonObject { ["plate"] = plate.PlateId, ["state"] = Name(plate.State), ["submitted"] = plate.Submitted, ["source"] = plate.Source, ["output"] = plate.Output }.ToJsonString()
@@ -177,7 +177,7 @@ internal static class PlateCommand
     }
 
     private static Command OnCluster(string name, string description, Option[] more,
-        Func<StainGridClient, string, ParseResult, bool, CancellationToken, Task<int>> act,
+        Func<GrainClient, string, ParseResult, bool, CancellationToken, Task<int>> act,
         Func<string, ParseResult, bool, CancellationToken, Task<int>>? here = null)
     {
         var id = new Argument<string>("ID") { Description = "The plate's id." };
@@ -192,26 +192,26 @@ internal static class PlateCommand
             if (here is not null && !cluster.IsGiven(parsed))
                 return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
             await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-            return await act(new StainGridClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
+            return await act(new GrainClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
         }, cancellationToken));
         return command;
     }
 
     // The grains keep their state beside the plate, so that the same command goes on where this one stopped.
     private static async Task<int> EmbeddedAsync(DeviceOptions devices, bool verbose, string output,
-        Func<StainGridClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
+        Func<GrainClient, Task> start, string plate, bool json, CancellationToken cancellationToken)
     {
         await using var silo = await EmbeddedSilo.StartAsync(
             devices,
             verbose ? LogLevel.Information : LogLevel.None,
             BlobStores.Open(output).Within(".staingrid/grains"),
             cancellationToken: cancellationToken);
-        var client = new StainGridClient(silo.Grains);
+        var client = new GrainClient(silo.Grains);
         await start(client);
         return await WatchAsync(client, plate, json, cancellationToken);
     }
 
-    private static async Task<int> WatchAsync(StainGridClient client, string plate, bool json, CancellationToken cancellationToken)
+    private static async Task<int> WatchAsync(GrainClient client, string plate, bool json, CancellationToken cancellationToken)
     {
         PlateStatus? last = null;
         try

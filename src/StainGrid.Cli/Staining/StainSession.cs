@@ -12,12 +12,12 @@ namespace StainGrid.Cli;
 internal sealed class StainSession : IAsyncDisposable
 {
     private readonly EmbeddedSilo silo;
-    private readonly StainGridClient client;
+    private readonly GrainClient client;
 
     private StainSession(EmbeddedSilo silo)
     {
         this.silo = silo;
-        client = new StainGridClient(silo.Grains);
+        client = new GrainClient(silo.Grains);
     }
 
     public BlobFiles Inputs => silo.Inputs;

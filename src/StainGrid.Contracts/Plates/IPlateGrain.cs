@@ -17,6 +17,17 @@ public interface IPlateGrain : IGrainWithStringKey
     [Alias("status"), AlwaysInterleave]
     Task<PlateStatus> GetStatusAsync(long version = -1, TimeSpan wait = default);
 
+    /// <summary>The status and the fields that changed since <paramref name="after"/>, as soon as there is a change or after <paramref name="wait"/>.</summary>
+    /// <param name="after">The version that the caller has seen; -1 for none.</param>
+    /// <param name="wait">How long to wait for a change.</param>
+    [Alias("watch"), AlwaysInterleave]
+    Task<PlateChange> WatchAsync(long after, TimeSpan wait);
+
+    /// <summary>The files of a field's image and the settings it is stained with; null where there is no such field.</summary>
+    /// <param name="path">The field's path in the output, as "B/7/0".</param>
+    [Alias("input"), AlwaysInterleave]
+    Task<FieldInput?> GetInputAsync(string path);
+
     /// <summary>The plate's fields, in the order of the plate.</summary>
     [Alias("fields"), AlwaysInterleave]
     Task<IReadOnlyList<FieldStatus>> GetFieldsAsync();
@@ -48,6 +59,14 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     /// <summary>The plates, the newest first.</summary>
     [Alias("list")]
     Task<IReadOnlyList<PlateSummary>> ListAsync();
+
+    /// <summary>A page of the plates that a query is of, the newest first.</summary>
+    [Alias("query")]
+    Task<IReadOnlyList<PlateSummary>> QueryAsync(PlateQuery query);
+
+    /// <summary>How many plates run whose id starts with a prefix.</summary>
+    [Alias("running")]
+    Task<int> CountRunningAsync(string prefix);
 
     /// <summary>Wakes the plates that have not ended: their grains may have been lost.</summary>
     [Alias("wake"), OneWay]

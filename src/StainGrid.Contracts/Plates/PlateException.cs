@@ -20,4 +20,7 @@ public sealed class PlateException : Exception
         : base(message, innerException)
     {
     }
+
+    /// <summary>Whether the id was used for something else, so that another id helps.</summary>
+    [Id(0)] public bool IsConflict { get; init; }
 }

@@ -22,6 +22,9 @@ public sealed record PlateRequest
     /// of weight 1 while both have work.</summary>
     [Id(4)] public int Weight { get; init; } = 1;
 
+    /// <summary>What people call it; null for its id.</summary>
+    [Id(5)] public string? Name { get; init; }
+
     /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
     public bool SameAs(PlateRequest other) =>
         other is not null && this with { Source = other.Source, Output = other.Output, Settings = other.Settings } == other

@@ -51,7 +51,7 @@ public sealed record PlateStatus
     /// <summary>Where it is on its way.</summary>
     [Id(1)] public PlateState State { get; init; }
 
-    /// <summary>Rises with every change, as long as the grain lives.</summary>
+    /// <summary>Rises with every change, also when the plate's grain is lost and lives elsewhere.</summary>
     [Id(2)] public long Version { get; init; }
 
     /// <summary>Wells that have a field.</summary>
@@ -90,6 +90,9 @@ public sealed record PlateStatus
     /// <summary>Raised by each retry that a person asked for.</summary>
     [Id(14)] public int Generation { get; init; }
 
+    /// <summary>What people call it; null for its id.</summary>
+    [Id(15)] public string? Name { get; init; }
+
     /// <summary>Whether nothing more happens by itself.</summary>
     public bool IsFinal => State is PlateState.Complete or PlateState.CompleteWithFailures or PlateState.Failed or PlateState.Cancelled;
 }
@@ -112,16 +115,24 @@ public sealed record FieldStatus(
     [property: Id(5)] long TilesDone,
     [property: Id(6)] long TilesTotal);
 
+/// <summary>What a field is stained from.</summary>
+/// <param name="Files">Its image: one file with all planes, or one file a plane.</param>
+/// <param name="Plane">The plane that is predicted from, counted from 0; null for the middle one.</param>
+[GenerateSerializer, Immutable, Alias("staingrid.field-input")]
+public sealed record FieldInput([property: Id(0)] IReadOnlyList<string> Files, [property: Id(1)] int? Plane);
+
 /// <summary>A plate in a list.</summary>
 /// <param name="PlateId">Its id.</param>
 /// <param name="Source">Where its images are.</param>
 /// <param name="Output">Where its result goes.</param>
 /// <param name="Submitted">When it was submitted.</param>
 /// <param name="State">Where it is on its way: running, or how it ended.</param>
+/// <param name="Name">What people call it; null for its id.</param>
 [GenerateSerializer, Immutable, Alias("staingrid.plate-summary")]
 public sealed record PlateSummary(
     [property: Id(0)] string PlateId,
     [property: Id(1)] string Source,
     [property: Id(2)] string Output,
     [property: Id(3)] DateTimeOffset Submitted,
-    [property: Id(4)] PlateState State);
+    [property: Id(4)] PlateState State,
+    [property: Id(5)] string? Name = null);

@@ -30,7 +30,7 @@ public sealed partial class PlateGrain(
     private readonly Dictionary<int, Task> tasks = [];
     private readonly Dictionary<int, SlideStatus> running = [];
     private readonly Signal changed = new();
-    private long version;
+    private long version = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() << 10;   // above that of any earlier grain; exact in a double
     private long tilesOfEndedFields;
     private int devices;
     private bool ran;
@@ -38,6 +38,9 @@ public sealed partial class PlateGrain(
     private Task? run;
     private PlateOutput? output;
     private int? wells;
+    private FieldStatus[] seen = [];
+    private long[] changedAt = [];
+    private long seenVersion = -1;
 
     private string PlateId => this.GetPrimaryKeyString();
 
@@ -87,11 +90,11 @@ public sealed partial class PlateGrain(
         if (Record.Request is not null)
         {
             if (!Record.Request.SameAs(request))
-                throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.");
+                throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.") { IsConflict = true };
             if (Record.ContentHash != hash)
-                throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.");
+                throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.") { IsConflict = true };
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.");
+                throw new PlateException($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.") { IsConflict = true };
 
             // Signatures may have been renewed: fields that start from now on use these.
             layout.State.Layout = found;
@@ -147,17 +150,30 @@ public sealed partial class PlateGrain(
             Error = Record.Error,
             Submitted = Record.Submitted,
             Generation = Record.Generation,
+            Name = Record.Request?.Name,
         };
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync() => Task.FromResult<IReadOnlyList<FieldStatus>>(
-        [.. Fields.Select((field, i) =>
+    public async Task<PlateChange> WatchAsync(long after, TimeSpan wait)
+    {
+        Compare();
+        if (after == version && wait > TimeSpan.Zero && !IsFinal)
         {
-            var status = running.GetValueOrDefault(i);
-            return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields.ElementAtOrDefault(i) : FieldState.Running,
-                Record.Reasons.GetValueOrDefault(i), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
-        })]);
+            await changed.WaitAsync(wait, host.ApplicationStopping);
+            Compare();
+        }
+
+        var fields = seen.Where((_, i) => changedAt[i] > after).ToArray();
+        return new PlateChange(await GetStatusAsync(), fields);
+    }
+
+    /// <inheritdoc/>
+    public Task<FieldInput?> GetInputAsync(string path) =>
+        Task.FromResult(Fields.FirstOrDefault(field => field.Path == path) is { } field ? new FieldInput(field.Files, Record.Request?.Settings.Plane) : null);
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync() => Task.FromResult<IReadOnlyList<FieldStatus>>([.. Fields.Select(StatusOf)]);
 
     /// <inheritdoc/>
     public async Task CancelAsync()
@@ -527,6 +543,28 @@ public sealed partial class PlateGrain(
             await this.UnregisterReminder(reminder);
     }
 
+    private FieldStatus StatusOf(PlateField field, int index)
+    {
+        var status = running.GetValueOrDefault(index);
+        return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields.ElementAtOrDefault(index) : FieldState.Running,
+            Record.Reasons.GetValueOrDefault(index), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
+    }
+
+    // Notes for each field the version at which it was last seen to have changed. What a watcher is told at a version is what was seen at it.
+    private void Compare()
+    {
+        if (seenVersion == version && !IsFinal)
+            return;
+        FieldStatus[] now = [.. Fields.Select(StatusOf)];
+        int[] different = [.. Enumerable.Range(0, now.Length).Where(i => i >= seen.Length || now[i] != seen[i])];
+        if (different.Length > 0 && seenVersion == version)
+            version++;
+        Array.Resize(ref changedAt, now.Length);
+        foreach (int i in different)
+            changedAt[i] = version;
+        (seen, seenVersion) = (now, version);
+    }
+
     private void Change()
     {
         version++;
@@ -536,7 +574,7 @@ public sealed partial class PlateGrain(
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
     // Without the signatures that URLs may have: lists are for many eyes.
-    private PlateSummary Summary => new(PlateId, BlobAddress.Show(Record.Request!.Source), BlobAddress.Show(Record.Request.Output), Record.Submitted, Record.State);
+    private PlateSummary Summary => new(PlateId, BlobAddress.Show(Record.Request!.Source), BlobAddress.Show(Record.Request.Output), Record.Submitted, Record.State, Record.Request.Name);
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)

@@ -1,22 +1,45 @@
+using Orleans.Concurrency;
 using StainGrid.Contracts;
 
 namespace StainGrid.Grains;
 
 /// <summary>Keeps the list of plates.</summary>
-[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
+[RequireSiloMetadata(SiloMetadataKeys.Cpu, "true"), Reentrant]
 public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState<PlateIndexRecord> plates) : Grain, IPlateIndexGrain
 {
+    private Task writing = Task.CompletedTask;
+    private Task? next;
+
     /// <inheritdoc/>
     public Task SetAsync(PlateSummary plate)
     {
         ArgumentNullException.ThrowIfNull(plate);
         plates.State.Plates[plate.PlateId] = plate;
-        return plates.WriteStateAsync();
+
+        // The list grows: it is written once for all that ask while it is being written.
+        return next ??= WriteAsync();
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PlateSummary>> ListAsync() =>
-        Task.FromResult<IReadOnlyList<PlateSummary>>([.. plates.State.Plates.Values.OrderByDescending(plate => plate.Submitted)]);
+    public Task<IReadOnlyList<PlateSummary>> ListAsync() => Task.FromResult<IReadOnlyList<PlateSummary>>([.. Newest]);
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<PlateSummary>> QueryAsync(PlateQuery query)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        var after = query.After is null ? null : plates.State.Plates.GetValueOrDefault(query.After);
+        return Task.FromResult<IReadOnlyList<PlateSummary>>([.. Newest
+            .Where(plate => plate.PlateId.StartsWith(query.Prefix, StringComparison.Ordinal) && (query.State is null || plate.State == query.State)
+                && (query.Text is null || Contains(plate.Name) || Contains(plate.PlateId) || Contains(plate.Source)))
+            .SkipWhile(plate => after is not null && Order(plate, after) <= 0)
+            .Take(Math.Clamp(query.Limit, 1, PlateQuery.MostPlates))]);
+
+        bool Contains(string? text) => text?.Contains(query.Text!, StringComparison.OrdinalIgnoreCase) == true;
+    }
+
+    /// <inheritdoc/>
+    public Task<int> CountRunningAsync(string prefix) => Task.FromResult(
+        plates.State.Plates.Values.Count(plate => plate.State == PlateState.Running && plate.PlateId.StartsWith(prefix, StringComparison.Ordinal)));
 
     /// <inheritdoc/>
     public Task WakeAsync()
@@ -24,6 +47,18 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
         foreach (var plate in plates.State.Plates.Values.Where(plate => plate.State == PlateState.Running))
             GrainFactory.GetGrain<IPlateGrain>(plate.PlateId).WakeAsync().Ignore();
         return Task.CompletedTask;
+    }
+
+    private IEnumerable<PlateSummary> Newest => plates.State.Plates.Values.Order(Comparer<PlateSummary>.Create(Order));
+
+    private static int Order(PlateSummary one, PlateSummary other) =>
+        other.Submitted.CompareTo(one.Submitted) is var order and not 0 ? order : string.CompareOrdinal(one.PlateId, other.PlateId);
+
+    private async Task WriteAsync()
+    {
+        await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        next = null;
+        await (writing = plates.WriteStateAsync());
     }
 }
 

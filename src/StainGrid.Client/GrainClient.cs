@@ -5,11 +5,11 @@ namespace StainGrid.Client;
 
 /// <summary>Submits slides and plates to a cluster, watches and cancels them.</summary>
 /// <param name="grains">A connected Orleans client, or a silo's own grain factory.</param>
-public sealed class StainGridClient(IGrainFactory grains)
+public sealed class GrainClient(IGrainFactory grains)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan LongestSubmission = TimeSpan.FromMinutes(10);
+    internal static readonly TimeSpan LongestSubmission = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan GiveUp = TimeSpan.FromMinutes(2);
 
     /// <summary>Submits a slide.</summary>
@@ -48,17 +48,12 @@ public sealed class StainGridClient(IGrainFactory grains)
     /// <param name="request">What to stain and how.</param>
     /// <exception cref="PlateException">The request cannot be done, or the id was used with another.</exception>
     /// <param name="cancellationToken">Stops waiting; the plate may be submitted all the same.</param>
-    public Task SubmitPlateAsync(string plateId, PlateRequest request, CancellationToken cancellationToken = default) => PersistAsync(
-        async () =>
-        {
-            await Plate(plateId).SubmitAsync(request);
-            return true;
-        },
-        cancellationToken,
-        LongestSubmission);
+    public Task SubmitPlateAsync(string plateId, PlateRequest request, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).SubmitAsync(request), LongestSubmission, cancellationToken);
 
     /// <summary>The plate's status now.</summary>
-    public Task<PlateStatus> GetPlateAsync(string plateId) => PersistAsync(() => Plate(plateId).GetStatusAsync(), CancellationToken.None);
+    public Task<PlateStatus> GetPlateAsync(string plateId, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).GetStatusAsync(), null, cancellationToken);
 
     /// <summary>The plate's status now and whenever it changes, the final one last. Silos may come and go meanwhile.</summary>
     /// <param name="plateId">The plate's id.</param>
@@ -68,7 +63,7 @@ public sealed class StainGridClient(IGrainFactory grains)
         long version = -1;
         while (true)
         {
-            var status = await PersistAsync(() => Plate(plateId).GetStatusAsync(version, LongPoll), cancellationToken);
+            var status = await AskAsync(() => Plate(plateId).GetStatusAsync(version, LongPoll), null, cancellationToken);
             yield return status;
             if (status.IsFinal || status.State == PlateState.New)
                 yield break;
@@ -77,32 +72,48 @@ public sealed class StainGridClient(IGrainFactory grains)
     }
 
     /// <summary>The plate's fields.</summary>
-    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync(string plateId) => PersistAsync(() => Plate(plateId).GetFieldsAsync(), CancellationToken.None);
+    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync(string plateId, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).GetFieldsAsync(), null, cancellationToken);
+
+    /// <summary>The plate's status and the fields that changed since a version, as soon as there is a change or after some seconds.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="after">The version that was seen; -1 for none.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    public Task<PlateChange> WatchChangesAsync(string plateId, long after, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).WatchAsync(after, LongPoll), null, cancellationToken);
 
     /// <summary>Cancels a plate; fields that are complete stay.</summary>
-    public Task CancelPlateAsync(string plateId) => PersistAsync(
-        async () =>
-        {
-            await Plate(plateId).CancelAsync();
-            return true;
-        },
-        CancellationToken.None);
+    public Task<bool> CancelPlateAsync(string plateId, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).CancelAsync(), null, cancellationToken);
 
     /// <summary>Stains a plate's failed and cancelled fields again.</summary>
     /// <returns>How many fields.</returns>
-    public async Task<int> RetryPlateAsync(string plateId)
+    public async Task<int> RetryPlateAsync(string plateId, CancellationToken cancellationToken = default)
     {
-        int generation = (await GetPlateAsync(plateId)).Generation;
-        return await PersistAsync(() => Plate(plateId).RetryAsync(generation), CancellationToken.None);
+        int generation = (await GetPlateAsync(plateId, cancellationToken)).Generation;
+        return await AskAsync(() => Plate(plateId).RetryAsync(generation), null, cancellationToken);
     }
 
     /// <summary>All plates of the cluster, the newest first.</summary>
-    public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => PersistAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), CancellationToken.None);
+    public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => AskAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), null, CancellationToken.None);
+
+    /// <summary>A page of the plates that a query is of, the newest first.</summary>
+    public Task<IReadOnlyList<PlateSummary>> QueryAsync(PlateQuery query, CancellationToken cancellationToken = default) =>
+        AskAsync(() => grains.GetGrain<IPlateIndexGrain>(0).QueryAsync(query), null, cancellationToken);
 
     private IPlateGrain Plate(string plateId) => grains.GetGrain<IPlateGrain>(plateId);
 
+    internal static Task<bool> AskAsync(Func<Task> ask, TimeSpan? patience, CancellationToken cancellationToken) => AskAsync(
+        async () =>
+        {
+            await ask();
+            return true;
+        },
+        patience,
+        cancellationToken);
+
     // Questions may be asked again: a silo that was lost answers from another, once the loss is known.
-    private static async Task<T> PersistAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken, TimeSpan? patience = null)
+    internal static async Task<T> AskAsync<T>(Func<Task<T>> ask, TimeSpan? patience, CancellationToken cancellationToken)
     {
         for (long started = Environment.TickCount64; ;)
         {

@@ -1,0 +1,73 @@
+using System.ComponentModel.DataAnnotations;
+using StainGrid.Contracts;
+using StainGrid.Imaging;
+
+namespace StainGrid.Grains;
+
+/// <summary>Where a service keeps things: the places that its callers' names stand for. The same for all silos of a cluster.</summary>
+public sealed record ServiceOptions : IValidatableObject
+{
+    /// <summary>The store that results go to, each in a folder of its own below its tenant's: a folder that all silos see, azure://CONTAINER/PREFIX or https://..</summary>
+    [Required]
+    public required string Results { get; init; }
+
+    /// <summary>The folder that uploads go to, which all silos see; null for a service that takes none.</summary>
+    public string? Uploads { get; init; }
+
+    /// <summary>Stores that callers may read plates from, by the name they use: "NAME" for every tenant, "TENANT/NAME" for one.</summary>
+    [Required]
+    public IReadOnlyDictionary<string, string> Shares { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The models, by their names; the first is the default.</summary>
+    [Required]
+    public IReadOnlyList<KeyValuePair<string, string>> Models { get; init; } = [];
+
+    /// <summary>The most plates of a tenant that run at once: more are refused until some have ended.</summary>
+    [Range(1, 1_000_000)]
+    public int MostRunning { get; init; } = 1000;
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        foreach (string name in Shares.Keys)
+        {
+            string[] parts = name.Split('/');
+            if (parts.Length > 2 || !ServiceId.IsTenant(parts[^1]) || (parts.Length == 2 && !ServiceId.IsTenant(parts[0])))
+                yield return new ValidationResult($"The share '{name}' must be NAME or TENANT/NAME, of lower-case letters, digits and '-'.");
+        }
+
+        if (Models.Count == 0)
+            yield return new ValidationResult("The service has no model. Give one.");
+    }
+
+    /// <summary>The address of what a source names, for a tenant.</summary>
+    /// <exception cref="PlateException">It names nothing here, or a place outside of what it may name.</exception>
+    internal string Locate(string tenant, string source)
+    {
+        string[] parts = source.Split(':', 2);
+        string[] path = parts.Length == 2 ? parts[1].Split('/', 2) : [];
+        string below = path.Length == 2 ? path[1].TrimEnd('/') : "";
+        try
+        {
+            if (below.Length > 0)
+                BlobKey.Check(below);
+        }
+        catch (ArgumentException e)
+        {
+            throw new PlateException($"The source is refused: {e.Message}", e);
+        }
+
+        string? root = parts[0] switch
+        {
+            "upload" when Uploads is not null && path.Length > 0 && ServiceId.IsValid(path[0]) => Path.Combine(Uploads, tenant, path[0]),
+            "share" when path.Length > 0 => Shares.GetValueOrDefault($"{tenant}/{path[0]}") ?? Shares.GetValueOrDefault(path[0]),
+            _ => null,
+        };
+        if (root is null || (parts[0] == "upload" && !Directory.Exists(root)))
+            throw new PlateException($"There is no source '{new string([.. source.Take(200).Where(c => !char.IsControl(c))])}'. Give upload:ID of what you uploaded, or share:NAME/PATH of a store that the operator shares.");
+        return below.Length == 0 ? root : BlobAddress.Append(root, below);
+    }
+
+    /// <summary>The address of a plate's result.</summary>
+    internal string OutputOf(string tenant, string plateId) => BlobAddress.Append(Results, $"{tenant}/{plateId}");
+}
