@@ -79,7 +79,7 @@ internal static class PlateCommand
                 await client.SubmitPlateAsync(plate, request, cancellationToken);
                 if (parsed.GetValue(watch))
                     return await WatchAsync(client, plate, json, cancellationToken);
-                Print(await client.GetPlateAsync(plate), json);
+                Print(await client.GetPlateAsync(plate, cancellationToken), json);
                 return ExitCodes.Done;
             }
 
@@ -119,11 +119,11 @@ internal static class PlateCommand
     private static Command Status()
     {
         var fields = new Option<bool>("--fields") { Description = "Also each field's state and reason." };
-        return OnCluster("status", "Say how far a plate is.", [fields], async (client, plate, parsed, json, _) =>
+        return OnCluster("status", "Say how far a plate is.", [fields], async (client, plate, parsed, json, cancellationToken) =>
         {
-            var status = await client.GetPlateAsync(plate);
+            var status = await client.GetPlateAsync(plate, cancellationToken);
             Print(status, json);
-            foreach (var field in parsed.GetValue(fields) ? await client.GetFieldsAsync(plate) : [])
+            foreach (var field in parsed.GetValue(fields) ? await client.GetFieldsAsync(plate, cancellationToken) : [])
                 PrintField(field, json);
             return status.State == PlateState.New ? ExitCodes.Failed : ExitCodes.Done;
         });
@@ -132,10 +132,10 @@ internal static class PlateCommand
     private static Command Watch() => OnCluster("watch", "Show a plate's progress until it ends. Ctrl-C stops watching; the plate goes on.", [],
         (client, plate, _, json, cancellationToken) => WatchAsync(client, plate, json, cancellationToken));
 
-    private static Command Cancel() => OnCluster("cancel", "Stop a plate. Fields that are complete stay.", [], async (client, plate, _, json, _) =>
+    private static Command Cancel() => OnCluster("cancel", "Stop a plate. Fields that are complete stay.", [], async (client, plate, _, json, cancellationToken) =>
     {
-        await client.CancelPlateAsync(plate);
-        Print(await client.GetPlateAsync(plate), json);
+        await client.CancelPlateAsync(plate, cancellationToken);
+        Print(await client.GetPlateAsync(plate, cancellationToken), json);
         return ExitCodes.Done;
     });
 
@@ -143,16 +143,16 @@ internal static class PlateCommand
     {
         var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
         var run = new RunOptions();
-        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device, run.Threads], async (client, plate, _, json, _) =>
+        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device, run.Threads], async (client, plate, _, json, cancellationToken) =>
         {
-            int fields = await client.RetryPlateAsync(plate);
+            int fields = await client.RetryPlateAsync(plate, cancellationToken);
             if (!json)
                 Console.Out.WriteLine($"{plate}: {fields} fields are stained again.");
-            Print(await client.GetPlateAsync(plate), json);
+            Print(await client.GetPlateAsync(plate, cancellationToken), json);
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
-            : await EmbeddedAsync(run.Devices(parsed), verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate), plate, json, cancellationToken));
+            : await EmbeddedAsync(run.Devices(parsed), verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate, cancellationToken), plate, json, cancellationToken));
     }
 
     private static Command List()
@@ -233,7 +233,7 @@ internal static class PlateCommand
         Print(last!, json);
         if (last!.FieldsFailed > 0)
         {
-            foreach (var field in (await client.GetFieldsAsync(plate)).Where(field => field.State == FieldState.Failed))
+            foreach (var field in (await client.GetFieldsAsync(plate, cancellationToken)).Where(field => field.State == FieldState.Failed))
                 PrintField(field, json);
         }
 
