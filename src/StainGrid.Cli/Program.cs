@@ -20,6 +20,8 @@ var root = new RootCommand(
     TrainCommand.Create(),
     EvaluateCommand.Create(),
     AblateCommand.Create(),
+    ServeCommand.Create(),
+    KeyCommand.Create(),
     SiloCommand.Create(),
 };
 

@@ -8,6 +8,7 @@ namespace StainGrid.Client;
 public sealed class OrleansStainGridClient : IStainGridClient
 {
     private const long LargestFile = 1L << 30;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private readonly IGrainFactory grains;
     private readonly GrainClient client;
@@ -58,6 +59,7 @@ public sealed class OrleansStainGridClient : IStainGridClient
             if (status.IsFinal)
                 yield break;
             after = status.Version;
+            await Task.Delay(Pause, cancellationToken);   // fast devices change much at once
         }
     }
 

@@ -20,8 +20,9 @@ public static class SiloBuilderExtensions
     /// <param name="devices">The devices to use.</param>
     /// <param name="role">What the silo is for.</param>
     /// <param name="inputs">How images and models are kept that come from blobs; the defaults where null.</param>
+    /// <param name="service">Where the service's plates come from and go to; null for a silo that does not know.</param>
     public static ISiloBuilder AddStainGrid(
-        this ISiloBuilder silo, string siloName, DeviceOptions devices, SiloRole role = SiloRole.All, BlobFilesOptions? inputs = null)
+        this ISiloBuilder silo, string siloName, DeviceOptions devices, SiloRole role = SiloRole.All, BlobFilesOptions? inputs = null, ServiceOptions? service = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
         silo.Configure<SiloOptions>(options => options.SiloName = siloName);
@@ -31,10 +32,13 @@ public static class SiloBuilderExtensions
             [SiloMetadataKeys.Silo] = siloName,
             [SiloMetadataKeys.Cpu] = role is SiloRole.All or SiloRole.Cpu ? "true" : "false",
             [SiloMetadataKeys.Accelerator] = accelerator ? "true" : "false",
+            [SiloMetadataKeys.Service] = service is null ? "false" : "true",
             [SiloMetadataKeys.BFloat16] = accelerator && devices.Devices.All(ProductRate.PrefersBFloat16) ? "true" : "false",
         });
         silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
+        if (service is not null)
+            silo.Services.AddSingleton(service);
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>(), devices.Threads));

@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Net;
 using StainGrid.Grains;
 using StainGrid.Imaging;
+using StainGrid.Silo.Http;
 
 namespace StainGrid.Silo;
 
@@ -52,6 +53,12 @@ public sealed record StainGridClusterOptions : IValidatableObject
     [Required]
     public BlobFilesOptions Inputs { get; init; } = new();
 
+    /// <summary>Where the service's plates come from and go to; null for a silo that does not know. At least one silo with the role cpu must.</summary>
+    public ServiceOptions? Service { get; init; }
+
+    /// <summary>The HTTP service of this silo; null for none.</summary>
+    public HttpOptions? Http { get; init; }
+
     /// <summary>How long a stop may take, more than the longest block, 1 s to 1 h. A pod's grace period must be longer.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(120);
@@ -66,8 +73,16 @@ public sealed record StainGridClusterOptions : IValidatableObject
         var errors = new List<ValidationResult>();
         Validator.TryValidateObject(Devices, new ValidationContext(Devices), errors, validateAllProperties: true);
         Validator.TryValidateObject(Inputs, new ValidationContext(Inputs), errors, validateAllProperties: true);
+        foreach (object? part in (object?[])[Service, Http])
+        {
+            if (part is not null)
+                Validator.TryValidateObject(part, new ValidationContext(part), errors, validateAllProperties: true);
+        }
+
         foreach (var error in errors)
             yield return error;
+        if (Role == SiloRole.Accelerator && (Service ?? Http?.Service) is not null)
+            yield return new ValidationResult("The service's plates are a matter of silos with the role cpu or all.");
     }
 
     /// <summary>Throws where an option is wrong, or a device is not here.</summary>

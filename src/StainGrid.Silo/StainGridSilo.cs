@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
+using Orleans.Dashboard;
 using StainGrid.Client;
 using StainGrid.Grains;
 using StainGrid.Imaging;
@@ -22,6 +23,9 @@ public sealed class StainGridSilo : IAsyncDisposable
 
     /// <summary>"ip:port" for the other silos.</summary>
     public string Address => host.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress.Endpoint.ToString();
+
+    /// <summary>Where the HTTP service listens, as a URL; null where there is none.</summary>
+    public string? Url => SiloHost.AddressOf(host);
 
     /// <summary>Why the silo cannot go on, in one line, once the cluster has declared it dead: end the process then.</summary>
     public Task<string> Evicted => host.Services.GetRequiredService<Eviction>().Happened;
@@ -45,7 +49,7 @@ public sealed class StainGridSilo : IAsyncDisposable
         var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(10), cancellationToken);
         var (freeSilo, freeGateway) = SiloHost.FreePorts();
         var address = IPAddress.Parse(options.AdvertisedAddress);
-        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout);
+        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout, options.Http, state, options.SiloName);
         builder.Services.AddSingleton<Eviction>();
         builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
         builder.UseOrleans(silo =>
@@ -75,7 +79,8 @@ public sealed class StainGridSilo : IAsyncDisposable
                 // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
                 .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
                 .AddBlobGrainStorageAsDefault(state)
-                .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs);
+                .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs, options.Service);
+            silo.AddDashboard();
 
             // The default directory ends the grains of surviving silos that a dead one had listed: the dispatcher with what it knows
             // of suspects among them. This one asks the survivors.
@@ -83,7 +88,7 @@ public sealed class StainGridSilo : IAsyncDisposable
             silo.AddDistributedGrainDirectory();
 #pragma warning restore ORLEANSEXP003
         });
-        var started = new StainGridSilo(builder.Build());
+        var started = new StainGridSilo(SiloHost.Build(builder, options.Http));
         try
         {
             await started.host.StartAsync(cancellationToken);

@@ -13,19 +13,20 @@ internal static class SiloCommand
 {
     public static Command Create()
     {
-        var role = Setting("role", "all|cpu|accelerator", "What this silo does: cpu holds plates, slides and stitchers, accelerator predicts tiles on its devices, all (default) does both.");
-        var device = Setting("device", "cpu|cuda:N,..", "The devices, by commas. Default: cpu.");
-        var redis = Setting("redis", "HOST:PORT", "The Redis server by which the silos find each other. Run it with appendonly yes.");
-        var cluster = Setting("cluster", "ID", "The cluster's name: silos and clients that say the same are one. Default: staingrid.");
-        var state = Setting("state", "STORE", "Where grains keep their state, the same for all silos: a folder that all see, azure://CONTAINER or https://..");
-        var name = Setting("name", "NAME", "This silo's name, of its own in the cluster. Default: the machine's name and the process.");
-        var siloPort = Setting("silo-port", "P", "The port for other silos. Default: 0, a free one.");
-        var gatewayPort = Setting("gateway-port", "P", "The port for clients. Default: 0, a free one.");
-        var advertise = Setting("advertise", "IP", "The address at which others reach this silo. Default: 127.0.0.1, for this machine alone.");
-        var leases = Setting("leases", "N", "Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16. Default: 3.");
-        var threads = Setting("threads", "N", "Cores that the device cpu computes on, a tile each. Default: 0, all.");
-        var inputs = Setting("input-cache", "GIB", "The most that is kept in the temporary folder of images and models that come from blobs, 1 and more. A stack must fit as a whole. Default: 8.");
-        var shutdown = Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
+        var role = ServiceChoice.Setting("role", "all|cpu|accelerator", "What this silo does: cpu holds plates, slides and stitchers, accelerator predicts tiles on its devices, all (default) does both.");
+        var device = ServiceChoice.Setting("device", "cpu|cuda:N,..", "The devices, by commas. Default: cpu.");
+        var redis = ServiceChoice.Setting("redis", "HOST:PORT", "The Redis server by which the silos find each other. Run it with appendonly yes.");
+        var cluster = ServiceChoice.Setting("cluster", "ID", "The cluster's name: silos and clients that say the same are one. Default: staingrid.");
+        var state = ServiceChoice.Setting("state", "STORE", "Where grains keep their state, the same for all silos: a folder that all see, azure://CONTAINER or https://..");
+        var name = ServiceChoice.Setting("name", "NAME", "This silo's name, of its own in the cluster. Default: the machine's name and the process.");
+        var siloPort = ServiceChoice.Setting("silo-port", "P", "The port for other silos. Default: 0, a free one.");
+        var gatewayPort = ServiceChoice.Setting("gateway-port", "P", "The port for clients. Default: 0, a free one.");
+        var advertise = ServiceChoice.Setting("advertise", "IP", "The address at which others reach this silo. Default: 127.0.0.1, for this machine alone.");
+        var leases = ServiceChoice.Setting("leases", "N", "Blocks that a device holds, so that reading, computing and shipping overlap, 1 to 16. Default: 3.");
+        var threads = ServiceChoice.Setting("threads", "N", "Cores that the device cpu computes on, a tile each. Default: 0, all.");
+        var inputs = ServiceChoice.Setting("input-cache", "GIB", "The most that is kept in the temporary folder of images and models that come from blobs, 1 and more. A stack must fit as a whole. Default: 8.");
+        var shutdown = ServiceChoice.Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
+        var service = new ServiceChoice();
         var verbose = new Option<bool>("--verbose") { Description = "Log what the silo does to the standard error." };
         var command = new Command("silo",
             """
@@ -35,6 +36,8 @@ internal static class SiloCommand
               redis-server --appendonly yes
               staingrid silo --role cpu --redis 127.0.0.1:6379 --state /tmp/state
               staingrid silo --role accelerator --device cpu --redis 127.0.0.1:6379 --state /tmp/state
+            The web page and the HTTP API on a silo of role cpu or all; the other silos of these roles get the same --results, --uploads, --models and --shares:
+              staingrid silo --role cpu .. --results /data/results --uploads /data/uploads --http 127.0.0.1:5080
             Several machines: give each --advertise with its own address, and a --state that all reach.
 
             Prints "staingrid: silo NAME ready .." when it takes work; logs go to the standard error. At SIGTERM it
@@ -48,13 +51,17 @@ internal static class SiloCommand
             """);
         foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, threads, inputs, shutdown, verbose])
             command.Options.Add(option);
+        service.AddTo(command, places: true);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             try
             {
                 var defaults = new StainGridClusterOptions { Redis = "", StateStore = "" };
+                var places = service.Places(parsed);
                 var options = defaults with
                 {
+                    Service = places,
+                    Http = service.Http(parsed, places),
                     Redis = Value(redis) ?? throw Missing(redis),
                     StateStore = Value(state) ?? throw Missing(state),
                     ClusterId = Value(cluster) ?? defaults.ClusterId,
@@ -102,7 +109,7 @@ internal static class SiloCommand
                 return ExitCodes.Failed;
             }
 
-            string? Value(Option<string?> option) => parsed.GetValue(option) ?? Environment.GetEnvironmentVariable(Variable(option));
+            string? Value(Option<string?> option) => ServiceChoice.Value(parsed, option);
 
             int Number(Option<string?> option, int otherwise) => Value(option) is not { } text ? otherwise
                 : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
@@ -111,16 +118,11 @@ internal static class SiloCommand
         return command;
     }
 
-    private static Option<string?> Setting(string name, string helpName, string description) =>
-        new("--" + name) { HelpName = helpName, Description = description };
-
-    private static string Variable(Option option) => "STAINGRID_" + option.Name.TrimStart('-').Replace('-', '_').ToUpperInvariant();
-
-    private static ArgumentException Missing(Option option) => new($"{option.Name} is missing. Give it, or set {Variable(option)}.");
+    private static ArgumentException Missing(Option option) => new($"{option.Name} is missing. Give it, or set {ServiceChoice.Variable(option)}.");
 
     private static void Ready(StainGridClusterOptions options, StainGridSilo silo)
     {
         string devices = options.Role == SiloRole.Cpu ? "none" : string.Join(',', options.Devices.Devices);
-        Console.Out.WriteLine($"staingrid: silo {options.SiloName} ready (role {options.Role.ToString().ToLowerInvariant()}, devices {devices}, silo address {silo.Address})");
+        Console.Out.WriteLine($"staingrid: silo {options.SiloName} ready (role {options.Role.ToString().ToLowerInvariant()}, devices {devices}, silo address {silo.Address}{(silo.Url is { } url ? $", serving {url}" : "")})");
     }
 }

@@ -14,4 +14,7 @@ public static class SiloMetadataKeys
 
     /// <summary>"true" where the silo's devices multiply bfloat16 faster than float32.</summary>
     public const string BFloat16 = "bfloat16";
+
+    /// <summary>"true" where the silo knows the places of the service's plates.</summary>
+    public const string Service = "service";
 }

@@ -6,7 +6,7 @@ using StainGrid.Tiling;
 namespace StainGrid.Grains;
 
 /// <summary>Turns what a tenant names into places of the cluster's. It holds nothing.</summary>
-[StatelessWorker, RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
+[Reentrant, RequireSiloMetadata(SiloMetadataKeys.Service, "true")]
 public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Grain, IServiceGrain
 {
     private const int LongestName = 200, LongestPattern = 1000, MostLabels = 64;
