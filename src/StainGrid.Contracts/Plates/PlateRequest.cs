@@ -25,6 +25,20 @@ public sealed record PlateRequest
     /// <summary>What people call it; null for its id.</summary>
     [Id(5)] public string? Name { get; init; }
 
+    /// <summary>What its submitter calls <see cref="Source"/>, and is told in its place: places of the cluster are not its matter. Null where that is the source itself.</summary>
+    [Id(6)] public string? SourceName { get; init; }
+
+    /// <summary>A text for the submitter: with what it calls the source, the model and the result.</summary>
+    public string Tell(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        if (SourceName is null)
+            return text;
+        foreach (var (place, name) in (ReadOnlySpan<(string, string)>)[(Output, "the result"), (Source, SourceName), (Settings.Model, Path.GetFileName(StainSettings.Place(Settings.Model)))])
+            text = text.Replace(Uri.UnescapeDataString(StainSettings.Place(place)), name, StringComparison.Ordinal).Replace(StainSettings.Place(place), name, StringComparison.Ordinal);
+        return text;
+    }
+
     /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
     public bool SameAs(PlateRequest other) =>
         other is not null && this with { Source = other.Source, Output = other.Output, Settings = other.Settings } == other

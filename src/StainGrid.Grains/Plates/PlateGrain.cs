@@ -92,9 +92,9 @@ public sealed partial class PlateGrain(
             if (!Record.Request.SameAs(request))
                 throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.") { IsConflict = true };
             if (Record.ContentHash != hash)
-                throw new PlateException($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.") { IsConflict = true };
+                throw new PlateException(request.Tell($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.")) { IsConflict = true };
             if (Record.ModelSha256 != model)
-                throw new PlateException($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.") { IsConflict = true };
+                throw new PlateException(request.Tell($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.")) { IsConflict = true };
 
             // Signatures may have been renewed: fields that start from now on use these.
             layout.State.Layout = found;
@@ -280,7 +280,7 @@ public sealed partial class PlateGrain(
         }
         catch (Exception e) when (e is ImageException or ModelFileException or SlideException or BlobStoreException)
         {
-            throw new PlateException(e.Message, e);
+            throw new PlateException(request.Tell(e.Message), e);
         }
     }
 
@@ -384,7 +384,7 @@ public sealed partial class PlateGrain(
         {
             // The store fails, or a silo was lost at the wrong moment: the plate is woken again, and keeps the fields that run.
             LogRun(logger, e, PlateId);
-            waiting = $"{e.Message.Split('\n')[0]} The plate tries again.";
+            waiting = Record.Request!.Tell($"{e.Message.Split('\n')[0]} The plate tries again.");
             Change();
             await Task.Delay(Beat);
         }
@@ -510,7 +510,7 @@ public sealed partial class PlateGrain(
     private void Fail(int field, string reason)
     {
         Record.Fields[field] = FieldState.Failed;
-        Record.Reasons[field] = $"{Fields[field].Well}/field {Fields[field].Field}: {reason}";
+        Record.Reasons[field] = $"{Fields[field].Well}/field {Fields[field].Field}: {Record.Request!.Tell(reason)}";
     }
 
     private async Task EndAsync(PlateState state)
@@ -574,7 +574,8 @@ public sealed partial class PlateGrain(
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 
     // Without the signatures that URLs may have: lists are for many eyes.
-    private PlateSummary Summary => new(PlateId, BlobAddress.Show(Record.Request!.Source), BlobAddress.Show(Record.Request.Output), Record.Submitted, Record.State, Record.Request.Name);
+    private PlateSummary Summary => new(
+        PlateId, Record.Request!.Tell(BlobAddress.Show(Record.Request.Source)), Record.Request.Tell(BlobAddress.Show(Record.Request.Output)), Record.Submitted, Record.State, Record.Request.Name);
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)

@@ -1,6 +1,5 @@
 using Orleans.Concurrency;
 using StainGrid.Contracts;
-using StainGrid.Imaging;
 using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
@@ -31,7 +30,8 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
         await plate.SubmitAsync(new PlateRequest
         {
             Source = source,
-            Name = submission.Name ?? BlobAddress.FileName(source),
+            SourceName = submission.Source,
+            Name = submission.Name ?? submission.Source.Split(':', '/')[^1],
             Pattern = submission.Pattern,
             Output = options.OutputOf(Tenant, plateId),
             Weight = submission.Weight,

@@ -57,7 +57,12 @@ internal static class HttpService
         services.AddProblemDetails();
         services.AddAccess(options, state);
         services.AddRateLimiter(limiter => Limit(limiter, options));
-        services.AddOpenApi("v1", openApi => openApi.AddDocumentTransformer(Describe));
+        services.AddOpenApi("v1", openApi => openApi.AddDocumentTransformer(Describe).AddOperationTransformer((operation, context, _) =>
+        {
+            if (HttpMethods.IsHead(context.Description.HttpMethod ?? ""))
+                operation.OperationId += "-head";   // an id is one operation's
+            return Task.CompletedTask;
+        }));
     }
 
     /// <summary>Maps the service's routes.</summary>
@@ -84,7 +89,7 @@ internal static class HttpService
         ResultEndpoints.Map(app);
         UploadEndpoints.Map(app);
         app.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
-        app.MapOrleansDashboard("/dashboard").RequireAuthorization(nameof(ServiceRole.Operate));
+        app.MapOrleansDashboard("/dashboard").RequireAuthorization(nameof(ServiceRole.Operate)).ExcludeFromDescription();
     }
 
     /// <summary>Where a service that has started listens, as a URL.</summary>

@@ -50,15 +50,25 @@ internal static class SystemEndpoints
                 return TypedResults.Ok(new Me(caller.Name, caller.Tenant, [.. Enum.GetValues<ServiceRole>().Where(role => role <= caller.Role).Select(role => role.ToString().ToLowerInvariant())], caller.Authentication));
             })
             .WithTags("system").WithName("me").WithSummary("Who asks, and what they may.");
-        app.MapPost("/v1/session", async ([FromBody] SessionRequest request, HttpContext context) =>
+        app.MapPost("/v1/session", async ([FromBody] SessionRequest request, ApiKeys keys, HttpContext context) =>
             {
-                // Signed in by the very check that every other request goes through.
-                context.Request.Headers.Authorization = $"Bearer {request.Key}";
-                string scheme = AccessSetup.SchemeOf(request.Key, options);
-                var result = options.RequireAuthentication ? await context.AuthenticateAsync(scheme) : AuthenticateResult.NoResult();
-                if (result is not { Succeeded: true, Principal: { } principal } || Caller.Find(principal) is not { } caller)
+                var (caller, ends) = (default(Caller), default(DateTimeOffset?));
+                if (AccessSetup.SchemeOf(request.Key, options) == AccessSetup.KeyScheme)
+                {
+                    if (await keys.FindAsync(request.Key, context.RequestAborted) is { } key)
+                        caller = Caller.Of(key);
+                }
+                else
+                {
+                    context.Request.Headers.Authorization = $"Bearer {request.Key}";
+                    var result = await context.AuthenticateAsync(AccessSetup.TokenScheme);
+                    if (result is { Succeeded: true, Principal: { } principal })
+                        (caller, ends) = (Caller.Find(principal), result.Properties?.ExpiresUtc);
+                }
+
+                if (caller is null)
                     return Problems.Of(StatusCodes.Status401Unauthorized, "The key or token is not one of this service's, or not valid any more.");
-                await context.SignInAsync(AccessSetup.SessionScheme, caller.ToPrincipal(AccessSetup.SessionScheme), new AuthenticationProperties { ExpiresUtc = result.Properties?.ExpiresUtc });
+                await context.SignInAsync(AccessSetup.SessionScheme, caller.ToPrincipal(AccessSetup.SessionScheme), new AuthenticationProperties { ExpiresUtc = ends });
                 return Results.NoContent();
             })
             .AllowAnonymous().WithTags("system").WithName("sign-in").WithSummary("Signs a browser in, by a cookie.");

@@ -43,11 +43,11 @@ internal static class PlateEndpoints
                 return TypedResults.Created($"/v1/plates/{status.PlateId}", status);
             })
             .WithName("submit-plate").WithSummary("Submits a plate. The same Idempotency-Key and body again is the same plate.");
-        read.MapGet("/plates", async (PlateState? state, string? text, string? after, int? limit, TenantClients clients, HttpContext context) =>
+        read.MapGet("/plates", async (string? state, string? text, string? after, int? limit, TenantClients clients, HttpContext context) =>
             {
                 if (limit is < 1 or > PlateQuery.MostPlates || text?.Length > LongestKey || (after is not null && !ServiceId.IsValid(after)))
                     throw new StainGridException(StainGridError.Refused, $"limit is 1 to {PlateQuery.MostPlates}, text has at most {LongestKey} characters, after is a plate's id.");
-                return TypedResults.Ok(new PlatePage(await clients.Of(context).ListAsync(new PlateQuery { State = state, Text = text, After = after, Limit = limit ?? 100 }, context.RequestAborted)));
+                return TypedResults.Ok(new PlatePage(await clients.Of(context).ListAsync(new PlateQuery { State = state is null ? null : StateOf(state), Text = text, After = after, Limit = limit ?? 100 }, context.RequestAborted)));
             })
             .WithName("list-plates").WithSummary("A page of plates, the newest first.");
         read.MapGet("/plates/{id}", async (string id, TenantClients clients, HttpContext context) => TypedResults.Ok(await clients.Of(context).GetAsync(id, context.RequestAborted)))
@@ -62,6 +62,12 @@ internal static class PlateEndpoints
         submit.MapPost("/plates/{id}/retry", async (string id, TenantClients clients, HttpContext context) =>
                 TypedResults.Ok(new PlateRetried(await clients.Of(context).RetryAsync(id, context.RequestAborted))))
             .WithName("retry-plate").WithSummary("Stains failed and cancelled fields again.");
+    }
+
+    private static PlateState StateOf(string name)
+    {
+        var states = Enum.GetValues<PlateState>().ToDictionary(state => JsonNamingPolicy.SnakeCaseLower.ConvertName(state.ToString()));
+        return states.TryGetValue(name, out var state) ? state : throw new StainGridException(StainGridError.Refused, $"state is one of {string.Join(", ", states.Keys)}.");
     }
 
     private static async Task WatchAsync(string id, [FromHeader(Name = "Last-Event-ID")] string? last, TenantClients clients, IHostApplicationLifetime host, HttpContext context)
