@@ -19,6 +19,10 @@ else if (args.Contains("--training"))
 {
     TrainingBench.Run(Number("--rounds", 7));
 }
+else if (args.Contains("--service"))
+{
+    await ServiceBench.RunAsync(Number("--watchers", 200), Number("--rate", 50), Number("--seconds", 20));
+}
 else if (args.Contains("--pipeline"))
 {
     await PipelineBench.RunAsync(args);

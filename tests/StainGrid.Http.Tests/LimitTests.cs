@@ -30,6 +30,18 @@ public sealed class LimitTests
     }
 
     [Fact]
+    public async Task A_service_without_uploads_says_so_and_stains_what_is_shared()
+    {
+        await using var service = new Service { TakesUploads = false };
+        await service.InitializeAsync();
+        using var client = service.Client(service.Submitter);
+        using var refused = await client.PostAsync("/v1/uploads", null, Stop);
+        Assert.Equal(HttpStatusCode.NotFound, refused.StatusCode);
+        Assert.Contains("takes no uploads", await refused.Content.ReadAsStringAsync(Stop));
+        await Service.RunAsync(client, "share:all/plate");
+    }
+
+    [Fact]
     public async Task More_plates_than_may_run_are_sent_back_until_some_have_ended()
     {
         await using var service = new Service { MostRunning = 1 };

@@ -25,6 +25,9 @@ public sealed class Service : IAsyncLifetime
     /// <summary>Requests that a caller may make in a second.</summary>
     public int RequestsPerSecond { get; init; } = 5000;
 
+    /// <summary>Whether it takes uploads.</summary>
+    public bool TakesUploads { get; init; } = true;
+
     /// <summary>Plates of a tenant that may run at once.</summary>
     public int MostRunning { get; init; } = 50;
 
@@ -67,7 +70,7 @@ public sealed class Service : IAsyncLifetime
             Service = new ServiceOptions
             {
                 Results = folder.File("results"),
-                Uploads = folder.File("uploads"),
+                Uploads = TakesUploads ? folder.File("uploads") : null,
                 Models = [new("small", folder.File("small.safetensors"))],
                 Shares = new Dictionary<string, string> { ["all"] = folder.File("share"), ["lab-b/own"] = folder.File("private") },
                 MostRunning = MostRunning,

@@ -46,8 +46,7 @@ internal static class HttpService
         services.AddSingleton(options);
         services.AddSingleton<TenantClients>();
         services.AddSingleton<InputImages>();
-        if (options.Service.Uploads is { } uploads)
-            services.AddSingleton(new UploadStore(uploads, options.LargestFile));
+        services.AddSingleton(new UploadStore(options.Service.Uploads, options.LargestFile));
         services.AddSingleton(provider => new AuditLog(state.Within("service/audit"), silo, provider.GetRequiredService<ILogger<AuditLog>>()));
         services.AddHostedService(provider => provider.GetRequiredService<AuditLog>());
         services.AddRouting();

@@ -84,18 +84,26 @@ internal static class PlateEndpoints
         try
         {
             await using var changes = client.WatchAsync(id, after, stop.Token).GetAsyncEnumerator(stop.Token);
-            while (true)
+            var next = changes.MoveNextAsync().AsTask();
+            try
             {
-                var next = changes.MoveNextAsync().AsTask();
-                while (await Task.WhenAny(next, Task.Delay(Quiet, stop.Token)) != next)
+                while (true)
                 {
-                    stop.Token.ThrowIfCancellationRequested();
-                    await WriteAsync(": nothing new\n\n");
-                }
+                    if (await Task.WhenAny(next, Task.Delay(Quiet, stop.Token)) != next)
+                    {
+                        await WriteAsync(": nothing new\n\n");
+                        continue;
+                    }
 
-                if (!await next)
-                    return;
-                await WriteAsync($"event: change\nid: {changes.Current.Status.Version}\ndata: {JsonSerializer.Serialize(changes.Current, StainGridJson.Options)}\n\n");
+                    if (!await next)
+                        return;
+                    await WriteAsync($"event: change\nid: {changes.Current.Status.Version}\ndata: {JsonSerializer.Serialize(changes.Current, StainGridJson.Options)}\n\n");
+                    next = changes.MoveNextAsync().AsTask();
+                }
+            }
+            finally
+            {
+                await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);   // an enumerator is not disposed of while it moves
             }
         }
         catch (Exception e) when (e is OperationCanceledException or StainGridException or IOException)

@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
-using StainGrid.Client;
 
 namespace StainGrid.Silo.Http;
 
@@ -24,36 +23,36 @@ internal static class UploadEndpoints
     public static void Map(IEndpointRouteBuilder app)
     {
         var uploads = app.MapGroup("/v1/uploads").RequireAuthorization(nameof(ServiceRole.Submit)).WithTags("uploads");
-        uploads.MapPost("", (HttpContext context, UploadStore? store) =>
+        uploads.MapPost("", (HttpContext context, UploadStore store) =>
         {
-            string id = Here(store).Create(Caller.Of(context.User).Tenant);
+            string id = store.Create(Caller.Of(context.User).Tenant);
             return TypedResults.Created($"/v1/uploads/{id}", new UploadCreated(id));
         }).WithName("begin-upload").WithSummary("Begins an upload.");
-        uploads.MapGet("/{id}", (string id, HttpContext context, UploadStore? store) => TypedResults.Ok(new UploadFiles(Here(store).List(Caller.Of(context.User).Tenant, id))))
+        uploads.MapGet("/{id}", (string id, HttpContext context, UploadStore store) => TypedResults.Ok(new UploadFiles(store.List(Caller.Of(context.User).Tenant, id))))
             .WithName("get-upload").WithSummary("An upload's files and how far they are.");
-        uploads.MapDelete("/{id}", (string id, HttpContext context, UploadStore? store) =>
+        uploads.MapDelete("/{id}", (string id, HttpContext context, UploadStore store) =>
         {
-            Here(store).Delete(Caller.Of(context.User).Tenant, id);
+            store.Delete(Caller.Of(context.User).Tenant, id);
             return TypedResults.NoContent();
         }).WithName("delete-upload").WithSummary("Drops an upload and its files.");
-        uploads.MapPost("/{id}/files", (string id, HttpContext context, UploadStore? store) =>
+        uploads.MapPost("/{id}/files", (string id, HttpContext context, UploadStore store) =>
         {
             var request = context.Request;
             if (!long.TryParse(request.Headers[Length], NumberStyles.None, CultureInfo.InvariantCulture, out long length))
                 throw new BadHttpRequestException($"{Length} is missing or not a number.");
-            var file = Here(store).Begin(Caller.Of(context.User).Tenant, id, NameOf(request.Headers["Upload-Metadata"].ToString()), length);
+            var file = store.Begin(Caller.Of(context.User).Tenant, id, NameOf(request.Headers["Upload-Metadata"].ToString()), length);
             Answer(context, file);
             return TypedResults.Created($"/v1/uploads/{id}/files/{Uri.EscapeDataString(file.Name)}");
         }).WithName("begin-file").WithSummary("Begins a file (tus 1.0 creation).");
-        uploads.MapMethods("/{id}/files/{name}", [HttpMethods.Head], IResult (string id, string name, HttpContext context, UploadStore? store) =>
+        uploads.MapMethods("/{id}/files/{name}", [HttpMethods.Head], IResult (string id, string name, HttpContext context, UploadStore store) =>
         {
-            if (Here(store).Find(Caller.Of(context.User).Tenant, id, name) is not { } file)
+            if (store.Find(Caller.Of(context.User).Tenant, id, name) is not { } file)
                 return TypedResults.NotFound();
             Answer(context, file);
             context.Response.Headers.CacheControl = "no-store";
             return TypedResults.Ok();
         }).WithName("get-file").WithSummary("How far a file is (tus 1.0).");
-        uploads.MapPatch("/{id}/files/{name}", async (string id, string name, HttpContext context, UploadStore? store) =>
+        uploads.MapPatch("/{id}/files/{name}", async (string id, string name, HttpContext context, UploadStore store) =>
         {
             var request = context.Request;
             if (request.ContentType != "application/offset+octet-stream")
@@ -62,21 +61,18 @@ internal static class UploadEndpoints
                 throw new BadHttpRequestException($"{Offset} is missing or not a number.");
             if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
                 limit.MaxRequestBodySize = LargestPiece;
-            long now = await Here(store).AppendAsync(Caller.Of(context.User).Tenant, id, name, offset, request.Body, context.RequestAborted);
+            long now = await store.AppendAsync(Caller.Of(context.User).Tenant, id, name, offset, request.Body, context.RequestAborted);
             context.Response.Headers[Resumable] = Version;
             context.Response.Headers[Offset] = now.ToString(CultureInfo.InvariantCulture);
             return TypedResults.NoContent();
         }).WithName("add-to-file").WithSummary("Adds the next bytes to a file (tus 1.0).");
-        uploads.MapDelete("/{id}/files/{name}", (string id, string name, HttpContext context, UploadStore? store) =>
+        uploads.MapDelete("/{id}/files/{name}", (string id, string name, HttpContext context, UploadStore store) =>
         {
-            Here(store).Delete(Caller.Of(context.User).Tenant, id, name);
+            store.Delete(Caller.Of(context.User).Tenant, id, name);
             context.Response.Headers[Resumable] = Version;
             return TypedResults.NoContent();
         }).WithName("delete-file").WithSummary("Drops a file (tus 1.0 termination).");
     }
-
-    private static UploadStore Here(UploadStore? store) =>
-        store ?? throw new StainGridException(StainGridError.NotFound, "This service takes no uploads. Submit plates of its shares.");
 
     private static void Answer(HttpContext context, UploadedFile file)
     {

@@ -14,7 +14,7 @@ namespace StainGrid.Silo.Http;
 internal sealed record UploadedFile(string Name, long Length, long Offset);
 
 /// <summary>Files that callers upload, below a folder: TENANT/ID/NAME once they are whole. Parts stand beside, in ".parts", where nobody takes them for images.</summary>
-internal sealed class UploadStore(string root, long largestFile)
+internal sealed class UploadStore(string? folder, long largestFile)
 {
     private const int MostFiles = 100_000;
     private const string Parts = ".parts", LengthEnd = ".length";
@@ -23,12 +23,14 @@ internal sealed class UploadStore(string root, long largestFile)
 
     private readonly ConcurrentDictionary<string, byte> writing = new(StringComparer.Ordinal);
 
+    private string Root => folder ?? throw new StainGridException(StainGridError.NotFound, "This service takes no uploads. Submit plates of its shares.");
+
     /// <summary>Begins an upload, and drops parts that nobody has added to for a week.</summary>
     public string Create(string tenant)
     {
         string id = ServiceId.New();
         Directory.CreateDirectory(Folder(tenant, id));
-        string parts = Path.Combine(root, Parts, tenant);
+        string parts = Path.Combine(Root, Parts, tenant);
         foreach (string old in Directory.Exists(parts) ? Directory.EnumerateDirectories(parts) : [])
         {
             if (Directory.EnumerateFiles(old).All(file => DateTime.UtcNow - File.GetLastWriteTimeUtc(file) > Abandoned))
@@ -169,7 +171,7 @@ internal sealed class UploadStore(string root, long largestFile)
     private string Existing(string tenant, string id) =>
         ServiceId.IsValid(id) && Directory.Exists(Folder(tenant, id)) ? Folder(tenant, id) : throw new StainGridException(StainGridError.NotFound, "There is no such upload.");
 
-    private string Folder(string tenant, string id) => Path.Combine(root, tenant, id);
+    private string Folder(string tenant, string id) => Path.Combine(Root, tenant, id);
 
-    private string PartsOf(string tenant, string id) => Path.Combine(root, Parts, tenant, id);
+    private string PartsOf(string tenant, string id) => Path.Combine(Root, Parts, tenant, id);
 }
