@@ -50,16 +50,13 @@ public sealed class OrleansStainGridClient : IStainGridClient
     public async IAsyncEnumerable<PlateChange> WatchAsync(string plateId, long after = -1, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         string key = Key(plateId);
-        while (true)
+        for (var watch = new PlateWatch(after); !watch.HasEnded;)
         {
-            var change = await Ask(() => client.WatchChangesAsync(key, after, cancellationToken), cancellationToken);
-            var status = Known(change.Status);
-            if (status.Version != after || status.IsFinal)
-                yield return change with { Status = status };
-            if (status.IsFinal)
-                yield break;
-            after = status.Version;
-            await Task.Delay(Pause, cancellationToken);   // fast devices change much at once
+            var change = await Ask(() => client.WatchChangesAsync(key, watch.Version, cancellationToken), cancellationToken);
+            if (watch.Next(change with { Status = Known(change.Status) }) is { } news)
+                yield return news;
+            if (!watch.HasEnded)
+                await Task.Delay(Pause, cancellationToken);   // fast devices change much at once
         }
     }
 
