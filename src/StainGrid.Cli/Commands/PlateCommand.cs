@@ -22,7 +22,7 @@ internal static class PlateCommand
         well, field, plane, file.
         """;
 
-    public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, or on a cluster (--redis).")
+    public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, on a cluster (--redis), or by a service (--server).")
     {
         Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), List(),
     };
@@ -31,16 +31,16 @@ internal static class PlateCommand
     {
         var source = Source();
         var pattern = Pattern();
-        var output = new Option<string>("--output", "-o") { Description = "The plate's image: a folder, azure://CONTAINER/PREFIX or https://..", Required = true, HelpName = "STORE" };
-        var id = new Option<string?>("--id") { Description = "The plate's id; the same id and settings again is the same plate. Default: the output's name.", HelpName = "ID" };
+        var output = new Option<string?>("--output", "-o") { Description = "The plate's image: a folder, azure://CONTAINER/PREFIX or https://.. Not with --server, where it stays.", HelpName = "STORE" };
+        var id = new Option<string?>("--id") { Description = "The plate's id; the same id and settings again is the same plate. Default: the output's name. With --server a key of your own, for the same.", HelpName = "ID" };
         var weight = new Option<int>("--weight") { Description = "The share of the devices against other plates, 1 to 100.", DefaultValueFactory = _ => 1, HelpName = "N" };
         weight.Validators.Add(result =>
         {
             if (result.GetValue(weight) is < 1 or > 100)
                 result.AddError("--weight must be 1 to 100.");
         });
-        var watch = new Option<bool>("--watch") { Description = "On a cluster: stay and show the progress." };
-        var cluster = new ClusterChoice();
+        var watch = new Option<bool>("--watch") { Description = "On a cluster or service: stay and show the progress." };
+        var choice = new PlateChoice();
         var options = new StainOptions();
         var run = new RunOptions();
         var command = new Command("submit",
@@ -52,16 +52,35 @@ internal static class PlateCommand
 
             Without --redis the plate runs here on an embedded silo until it ends. Ctrl-C stops it; the same command goes on
             where it stopped. With --redis it is submitted to the cluster, which goes on by itself; the silos must see SOURCE,
-            --model and --output: the same paths, or the same stores.
+            --model and --output: the same paths, or the same stores. With --server a SOURCE on this machine (a folder of PNG or TIFF,
+            or a manifest beside its images) is uploaded, upload:ID and share:NAME/PATH are there already, --model is a name of
+            the service's, and the result stays there.
             """)
         {
             source, output, pattern, id, weight, watch, run.Device, run.Threads, run.Json, run.Verbose,
         };
         options.AddTo(command);
-        cluster.AddTo(command);
+        choice.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
-            string store = BlobAddress.Full(parsed.GetValue(output)!);
+            if (choice.IsServer(parsed))
+            {
+                foreach (Option one in (Option[])[output, options.BatchSize, options.BlockSide])
+                {
+                    if (parsed.GetResult(one) is { Implicit: false })
+                        throw new ArgumentException($"{one.Name} is not for --server, which decides that.");
+                }
+
+                using var http = choice.Http(parsed);
+                var submission = options.Submission(parsed) with { Source = parsed.GetValue(source)!, Pattern = parsed.GetValue(pattern), Weight = parsed.GetValue(weight) };
+                var status = await ServiceSubmission.SubmitAsync(http, submission, parsed.GetValue(id), parsed.GetValue(run.Json), cancellationToken);
+                if (parsed.GetValue(watch))
+                    return await WatchAsync(PlateAccess.Of(http), status.PlateId, parsed.GetValue(run.Json), cancellationToken);
+                Print(status, parsed.GetValue(run.Json));
+                return ExitCodes.Done;
+            }
+
+            string store = BlobAddress.Full(parsed.GetValue(output) ?? throw new ArgumentException("--output is missing. Say where the plate's image goes."));
             string plate = parsed.GetValue(id) ?? BlobAddress.FileName(store);
             var request = new PlateRequest
             {
@@ -72,13 +91,13 @@ internal static class PlateCommand
                 Weight = parsed.GetValue(weight),
             };
             bool json = parsed.GetValue(run.Json);
-            if (cluster.IsGiven(parsed))
+            if (choice.IsCluster(parsed))
             {
-                await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
+                await using var connection = await choice.ConnectClusterAsync(parsed, cancellationToken);
                 var client = new GrainClient(connection.Grains);
                 await client.SubmitPlateAsync(plate, request, cancellationToken);
                 if (parsed.GetValue(watch))
-                    return await WatchAsync(client, plate, json, cancellationToken);
+                    return await WatchAsync(PlateAccess.Of(client), plate, json, cancellationToken);
                 Print(await client.GetPlateAsync(plate, cancellationToken), json);
                 return ExitCodes.Done;
             }
@@ -119,9 +138,9 @@ internal static class PlateCommand
     private static Command Status()
     {
         var fields = new Option<bool>("--fields") { Description = "Also each field's state and reason." };
-        return OnCluster("status", "Say how far a plate is.", [fields], async (client, plate, parsed, json, cancellationToken) =>
+        return OnPlate("status", "Say how far a plate is.", [fields], async (client, plate, parsed, json, cancellationToken) =>
         {
-            var status = await client.GetPlateAsync(plate, cancellationToken);
+            var status = await client.GetAsync(plate, cancellationToken);
             Print(status, json);
             foreach (var field in parsed.GetValue(fields) ? await client.GetFieldsAsync(plate, cancellationToken) : [])
                 PrintField(field, json);
@@ -129,46 +148,46 @@ internal static class PlateCommand
         });
     }
 
-    private static Command Watch() => OnCluster("watch", "Show a plate's progress until it ends. Ctrl-C stops watching; the plate goes on.", [],
+    private static Command Watch() => OnPlate("watch", "Show a plate's progress until it ends. Ctrl-C stops watching; the plate goes on.", [],
         (client, plate, _, json, cancellationToken) => WatchAsync(client, plate, json, cancellationToken));
 
-    private static Command Cancel() => OnCluster("cancel", "Stop a plate. Fields that are complete stay.", [], async (client, plate, _, json, cancellationToken) =>
+    private static Command Cancel() => OnPlate("cancel", "Stop a plate. Fields that are complete stay.", [], async (client, plate, _, json, cancellationToken) =>
     {
-        await client.CancelPlateAsync(plate, cancellationToken);
-        Print(await client.GetPlateAsync(plate, cancellationToken), json);
+        await client.CancelAsync(plate, cancellationToken);
+        Print(await client.GetAsync(plate, cancellationToken), json);
         return ExitCodes.Done;
     });
 
     private static Command Retry()
     {
-        var output = new Option<string?>("--output", "-o") { Description = "Without --redis: the plate's output, to run the fields here.", HelpName = "STORE" };
+        var output = new Option<string?>("--output", "-o") { Description = "Without --redis and --server: the plate's output, to run the fields here.", HelpName = "STORE" };
         var run = new RunOptions();
-        return OnCluster("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device, run.Threads], async (client, plate, _, json, cancellationToken) =>
+        return OnPlate("retry", "Stain a plate's failed and cancelled fields again.", [output, run.Device, run.Threads], async (client, plate, _, json, cancellationToken) =>
         {
-            int fields = await client.RetryPlateAsync(plate, cancellationToken);
+            int fields = await client.RetryAsync(plate, cancellationToken);
             if (!json)
                 Console.Out.WriteLine($"{plate}: {fields} fields are stained again.");
-            Print(await client.GetPlateAsync(plate, cancellationToken), json);
+            Print(await client.GetAsync(plate, cancellationToken), json);
             return ExitCodes.Done;
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
-            ? throw new ArgumentException("Say --redis for a plate of a cluster, or --output for one that runs here.")
+            ? throw new ArgumentException("Say --redis or --server for a plate that is there, or --output for one that runs here.")
             : await EmbeddedAsync(run.Devices(parsed), verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate, cancellationToken), plate, json, cancellationToken));
     }
 
     private static Command List()
     {
-        var cluster = new ClusterChoice();
+        var choice = new PlateChoice();
         var json = new Option<bool>("--json") { Description = "Print one JSON object a plate." };
-        var command = new Command("list", "List the plates of a cluster, the newest first.") { json };
-        cluster.AddTo(command);
+        var command = new Command("list", "List the plates of a cluster or service, the newest first.") { json };
+        choice.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
         {
-            await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-            foreach (var plate in await new GrainClient(connection.Grains).ListPlatesAsync())
+            await using var plates = await choice.ConnectAsync(parsed, cancellationToken);
+            await foreach (var plate in plates.ListAsync(cancellationToken))
             {
                 Console.Out.WriteLine(parsed.GetValue(json)
                     ? new JsonObject { ["plate"] = plate.PlateId, ["state"] = Name(plate.State), ["submitted"] = plate.Submitted, ["source"] = plate.Source, ["output"] = plate.Output }.ToJsonString()
-                    : string.Create(CultureInfo.InvariantCulture, $"{plate.PlateId,-24} {Name(plate.State),-22} {plate.Submitted:u} {plate.Output}"));
+                    : string.Create(CultureInfo.InvariantCulture, $"{plate.PlateId,-24} {Name(plate.State),-22} {plate.Submitted:u} {plate.Name ?? plate.Output}"));
             }
 
             return ExitCodes.Done;
@@ -176,23 +195,23 @@ internal static class PlateCommand
         return command;
     }
 
-    private static Command OnCluster(string name, string description, Option[] more,
-        Func<GrainClient, string, ParseResult, bool, CancellationToken, Task<int>> act,
+    private static Command OnPlate(string name, string description, Option[] more,
+        Func<PlateAccess, string, ParseResult, bool, CancellationToken, Task<int>> act,
         Func<string, ParseResult, bool, CancellationToken, Task<int>>? here = null)
     {
         var id = new Argument<string>("ID") { Description = "The plate's id." };
         var json = new Option<bool>("--json") { Description = "Print JSON." };
-        var cluster = new ClusterChoice();
+        var choice = new PlateChoice();
         var command = new Command(name, description) { id, json };
         foreach (var option in more)
             command.Options.Add(option);
-        cluster.AddTo(command);
+        choice.AddTo(command);
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
         {
-            if (here is not null && !cluster.IsGiven(parsed))
+            if (here is not null && !choice.IsServer(parsed) && !choice.IsCluster(parsed))
                 return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
-            await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-            return await act(new GrainClient(connection.Grains), parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
+            await using var plates = await choice.ConnectAsync(parsed, cancellationToken);
+            return await act(plates, parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
         }, cancellationToken));
         return command;
     }
@@ -208,16 +227,16 @@ internal static class PlateCommand
             cancellationToken: cancellationToken);
         var client = new GrainClient(silo.Grains);
         await start(client);
-        return await WatchAsync(client, plate, json, cancellationToken);
+        return await WatchAsync(PlateAccess.Of(client), plate, json, cancellationToken);
     }
 
-    private static async Task<int> WatchAsync(GrainClient client, string plate, bool json, CancellationToken cancellationToken)
+    private static async Task<int> WatchAsync(PlateAccess client, string plate, bool json, CancellationToken cancellationToken)
     {
         PlateStatus? last = null;
         try
         {
             using var progress = json ? null : new PlateProgress();
-            await foreach (var status in client.WatchPlateAsync(plate, cancellationToken))
+            await foreach (var status in client.WatchAsync(plate, cancellationToken))
             {
                 progress?.Show(status);
                 last = status;
@@ -311,7 +330,7 @@ internal static class PlateCommand
             Console.Error.WriteLine($"staingrid: {e.Message}");
             return ExitCodes.Usage;
         }
-        catch (Exception e) when (e is PlateException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or SlideException)
+        catch (Exception e) when (e is PlateException or StainGridException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or SlideException)
         {
             ResultReport.Failure("staingrid", e.Message, json);
             return ExitCodes.Failed;

@@ -32,7 +32,7 @@ internal sealed class StainOptions
 
     public Option<string> Model { get; } = new("--model", "-m")
     {
-        Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store.",
+        Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store; with --server the name of one there.",
         DefaultValueFactory = _ => DefaultModel,
         HelpName = "FILE",
     };
@@ -129,6 +129,24 @@ internal sealed class StainOptions
             Precision = parsed.GetValue(Precision),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
+        };
+    }
+
+    /// <summary>What they say, to a service: the model by its name there.</summary>
+    public PlateSubmission Submission(ParseResult parsed)
+    {
+        var settings = Settings(parsed);
+        return new PlateSubmission
+        {
+            Source = "",
+            Model = parsed.GetResult(Model) is { Implicit: false } ? parsed.GetValue(Model) : null,
+            Labels = settings.Labels,
+            Plane = settings.Plane,
+            AllPlanes = settings.AllPlanes,
+            Statistics = settings.Statistics,
+            Stride = settings.Stride,
+            Blend = settings.Blend,
+            Precision = settings.Precision,
         };
     }
 

@@ -26,6 +26,9 @@ internal sealed class ClusterChoice
         command.Options.Add(cluster);
     }
 
+    /// <summary>Whether it stands on the command line, not only in the environment.</summary>
+    public bool IsExplicit(ParseResult parsed) => parsed.GetResult(redis) is { Implicit: false };
+
     public bool IsGiven(ParseResult parsed) => !string.IsNullOrEmpty(parsed.GetValue(redis));
 
     /// <exception cref="ArgumentException">No cluster was given.</exception>
