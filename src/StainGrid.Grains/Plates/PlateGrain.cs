@@ -164,7 +164,8 @@ public sealed partial class PlateGrain(
             Compare();
         }
 
-        var fields = seen.Where((_, i) => changedAt[i] > after).ToArray();
+        // A watcher that is ahead saw the plate's grain on a silo whose clock is: it is told all.
+        var fields = after > version ? seen : [.. seen.Where((_, i) => changedAt[i] > after)];
         return new PlateChange(await GetStatusAsync(), fields);
     }
 
