@@ -88,11 +88,16 @@ public sealed class GrainClient(IGrainFactory grains)
 
     /// <summary>Stains a plate's failed and cancelled fields again.</summary>
     /// <returns>How many fields.</returns>
-    public async Task<int> RetryPlateAsync(string plateId, CancellationToken cancellationToken = default)
-    {
-        int generation = (await GetPlateAsync(plateId, cancellationToken)).Generation;
-        return await AskAsync(() => Plate(plateId).RetryAsync(generation), null, cancellationToken);
-    }
+    public async Task<int> RetryPlateAsync(string plateId, CancellationToken cancellationToken = default) =>
+        await RetryPlateAsync(plateId, (await GetPlateAsync(plateId, cancellationToken)).Generation, cancellationToken);
+
+    /// <summary>Stains a plate's failed and cancelled fields again, unless that was done since the caller looked.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="generation"><see cref="PlateStatus.Generation"/> as the caller saw it.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    /// <returns>How many fields are, or were then.</returns>
+    public Task<int> RetryPlateAsync(string plateId, int generation, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).RetryAsync(generation), null, cancellationToken);
 
     /// <summary>All plates of the cluster, the newest first.</summary>
     public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => AskAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), null, CancellationToken.None);

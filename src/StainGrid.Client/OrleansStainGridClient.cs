@@ -69,10 +69,19 @@ public sealed class OrleansStainGridClient : IStainGridClient
     }
 
     /// <inheritdoc/>
-    public async Task<int> RetryAsync(string plateId, CancellationToken cancellationToken = default)
+    public async Task<int> RetryAsync(string plateId, CancellationToken cancellationToken = default) =>
+        await RetryAsync(plateId, (await GetAsync(plateId, cancellationToken)).Generation, cancellationToken);
+
+    /// <summary>Stains a plate's failed and cancelled fields again, unless that was done since the caller looked.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="generation"><see cref="PlateStatus.Generation"/> as the caller saw it.</param>
+    /// <param name="cancellationToken">Stops the asking.</param>
+    /// <returns>How many fields are, or were then.</returns>
+    /// <exception cref="StainGridException">There is no such plate, or the cluster does not answer.</exception>
+    public async Task<int> RetryAsync(string plateId, int generation, CancellationToken cancellationToken = default)
     {
         await GetAsync(plateId, cancellationToken);
-        return await Ask(() => client.RetryPlateAsync(Key(plateId), cancellationToken), cancellationToken);
+        return await Ask(() => client.RetryPlateAsync(Key(plateId), generation, cancellationToken), cancellationToken);
     }
 
     /// <inheritdoc/>

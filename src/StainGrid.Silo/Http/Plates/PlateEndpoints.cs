@@ -59,9 +59,11 @@ internal static class PlateEndpoints
             .WithName("watch-plate").WithSummary("Server-sent events: what changes of a plate, until it ends.").Produces<PlateChange>(StatusCodes.Status200OK, "text/event-stream");
         submit.MapPost("/plates/{id}/cancel", async (string id, TenantClients clients, HttpContext context) => TypedResults.Ok(await clients.Of(context).CancelAsync(id, context.RequestAborted)))
             .WithName("cancel-plate").WithSummary("Stops a plate; fields that are complete stay.");
-        submit.MapPost("/plates/{id}/retry", async (string id, TenantClients clients, HttpContext context) =>
-                TypedResults.Ok(new PlateRetried(await clients.Of(context).RetryAsync(id, context.RequestAborted))))
-            .WithName("retry-plate").WithSummary("Stains failed and cancelled fields again.");
+        submit.MapPost("/plates/{id}/retry", async (string id, int? generation, TenantClients clients, HttpContext context) =>
+                TypedResults.Ok(new PlateRetried(generation is { } seen
+                    ? await clients.Of(context).RetryAsync(id, seen, context.RequestAborted)
+                    : await clients.Of(context).RetryAsync(id, context.RequestAborted))))
+            .WithName("retry-plate").WithSummary("Stains failed and cancelled fields again; with the generation of the status that was seen, once.");
     }
 
     private static PlateState StateOf(string name)
