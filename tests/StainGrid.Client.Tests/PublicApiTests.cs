@@ -6,6 +6,8 @@ namespace StainGrid.Client.Tests;
 /// <summary>What others build against. A change that is meant is approved by copying the file that the failure names over the one in Api/.</summary>
 public sealed class PublicApiTests
 {
+    private static readonly string[] s_wire = ["Alias", "Id", "Immutable", "GenerateSerializer", "ResponseTimeout", "Concurrency.AlwaysInterleave", "Concurrency.OneWay"];
+
     [Theory]
     [InlineData(typeof(IStainGridClient))]
     [InlineData(typeof(PlateSubmission))]
@@ -16,7 +18,11 @@ public sealed class PublicApiTests
         {
             IncludeAssemblyAttributes = false,
             DenyNamespacePrefixes = ["OrleansCodeGen", "System"],   // what Orleans generates
-            ExcludeAttributes = ["Orleans.AliasAttribute", "Orleans.IdAttribute", "Orleans.ImmutableAttribute", "Orleans.GenerateSerializerAttribute", "Orleans.ResponseTimeoutAttribute", "Orleans.Concurrency.AlwaysInterleaveAttribute", "Orleans.Concurrency.OneWayAttribute"],
+            ExcludeAttributes =
+            [
+                "System.Runtime.CompilerServices.AsyncIteratorStateMachineAttribute",   // has the compiler's numbers
+                .. s_wire.Select(name => $"Orleans.{name}Attribute"),
+            ],
         }).ReplaceLineEndings("\n") + "\n";
         string approved = Path.Combine(AppContext.BaseDirectory, "Api", name + ".txt"), received = Path.Combine(AppContext.BaseDirectory, name + ".received.txt");
         if (File.Exists(approved) && await File.ReadAllTextAsync(approved, TestContext.Current.CancellationToken) == api)
