@@ -40,7 +40,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
     public async Task A_plate_of_a_share_is_submitted_cancelled_retried_and_watched_by_the_environments_server()
     {
         await served.StartAsync(Stop);
-        string[] submit = ["plate", "submit", "share:plates/three", "--pattern", ServedFixture.Pattern, "--id", $"mine-{Guid.NewGuid()}", "--json"];
+        string[] submit = ["plate", "submit", "share:plates/twelve", "--pattern", ServedFixture.Pattern, "--id", $"mine-{Guid.NewGuid()}", "--json"];
         var (exit, output, error) = await RunAsync(served, submit);
         Assert.True(exit == 0, error);
         string id = JsonDocument.Parse(output).RootElement.GetProperty("plate").GetString()!;
@@ -53,7 +53,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         (exit, output, error) = await RunAsync(served, ["plate", "retry", id]);
         Assert.True(exit == 0 && output.Contains(" fields are stained again.", StringComparison.Ordinal), output + error);
         (exit, output, _) = await RunAsync(served, ["plate", "watch", id]);
-        Assert.Equal((0, $"{id}: complete, 3 of 3 fields complete\n"), (exit, output));
+        Assert.Equal((0, $"{id}: complete, 12 of 12 fields complete\n"), (exit, output));
     }
 
     [Theory]

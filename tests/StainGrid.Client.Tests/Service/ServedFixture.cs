@@ -20,7 +20,7 @@ public sealed class ServedFixture : IAsyncDisposable
     /// <summary>A key that may submit.</summary>
     public string Key { get; private set; } = "";
 
-    /// <summary>The share's folder, with a plate of three wells in "three".</summary>
+    /// <summary>The share's folder, with plates of three and twelve wells.</summary>
     public string Share => folder.File("share");
 
     public HttpStainGridClient Client(HttpStainGridOptions? options = null) => new(Address, (options ?? new HttpStainGridOptions()) with { ApiKey = Key });
@@ -34,6 +34,7 @@ public sealed class ServedFixture : IAsyncDisposable
             if (process is not null)
                 return this;
             WritePlate(Path.Combine(Share, "three"), 3);
+            WritePlate(Path.Combine(Share, "twelve"), 12, side: 192);
             Key = (await Conformance.RunAsync(
                 SiloProcess.CommandPath, ["key", "create", "--state", folder.File("data", "state"), "--tenant", "lab", "--name", "the tests"], folder.Path, cancellationToken)).Trim();
             string[] arguments = ["serve", "--data", folder.File("data"), "--http", "127.0.0.1:0", "--auth", "true", "--shares", $"plates={Share}", "--threads", "1"];
