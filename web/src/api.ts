@@ -72,10 +72,8 @@ function orAbort<T>(work: Promise<T>, signal?: AbortSignal | null): Promise<T> {
 }
 
 async function send(path: string, init: RequestInit): Promise<Response> {
-  const headers = new Headers(init.headers);
-  headers.set("X-StainGrid", "1");
   try {
-    return await fetch(path, { ...init, headers, credentials: "same-origin" });
+    return await fetch(path, { ...init, credentials: "same-origin" });
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw new Problem("The service does not answer. Check the connection and try again.", "unavailable", 0);

@@ -5,6 +5,12 @@ import { Bar, ErrorLine, Heading, State, announce, when } from "./common";
 const STATES = ["running", "complete", "complete_with_failures", "failed", "cancelled"];
 const PAGE = 50, EVERY = 3000, MOST_FOLLOWED = 20;
 
+/** The last part of a source's place; an upload's is a number that nobody knows it by. */
+function sourceName(source: string): string {
+  const last = source.replace(/\/+$/, "").split(/[/:]/).at(-1) ?? source;
+  return /^[0-9a-f]{32}$/.test(last) ? "uploaded" : last;
+}
+
 export function Plates({ query }: { query: string }) {
   const asked = new URLSearchParams(query);
   const state = asked.get("state") ?? "", text = asked.get("text") ?? "";
@@ -82,7 +88,7 @@ export function Plates({ query }: { query: string }) {
             const name = plate.name ?? plate.plate_id;
             return (
               <li key={plate.plate_id}>
-                <div class="what"><a href={`#/plates/${plate.plate_id}`}>{name}</a><span class="source">{plate.source}</span></div>
+                <div class="what"><a href={`#/plates/${plate.plate_id}`}>{name}</a><span class="source">{sourceName(plate.source)}</span></div>
                 <State state={plate.state} />
                 <div class="how-far">
                   {plate.state === "running" && status && status.fields > 0 && <>

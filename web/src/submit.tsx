@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getJson, newKey, post, titleOf, type ModelSummary, type PlateStatus, type PlateSubmission } from "./api";
 import { Bar, ErrorLine, Heading, announce } from "./common";
-import { Upload, sizeText, uploadName, type UploadProgress } from "./upload";
+import { Upload, isManifest, isTaken, sizeText, type UploadProgress } from "./upload";
 
 const STATISTICS = [
   ["mean", "Mean", "the predicted intensity"],
@@ -26,6 +26,7 @@ export function Submit() {
   const [name, setName] = useState("");
   const [from, setFrom] = useState<"upload" | "share">("upload");
   const [files, setFiles] = useState<File[]>([]);
+  const [leftOut, setLeftOut] = useState(0);
   const [share, setShare] = useState("share:");
   const [naming, setNaming] = useState("");
   const [expression, setExpression] = useState("");
@@ -44,8 +45,7 @@ export function Submit() {
 
   useEffect(() => {
     const stop = new AbortController();
-    getJson<{ models: ModelSummary[] } | ModelSummary[]>("/v1/models", stop.signal).then(answer => {
-      const list = Array.isArray(answer) ? answer : answer.models;
+    getJson<{ models: ModelSummary[] }>("/v1/models", stop.signal).then(({ models: list }) => {
       setModels(list);
       const first = list.find(each => each.is_default) ?? list[0];
       if (first) {
@@ -72,12 +72,15 @@ export function Submit() {
     if (naming === "own" && !expression) return "Give the regular expression, or let the names be found out by trying.";
     if (labels.length === 0) return "Choose at least one label.";
     if (statistics.length === 0) return "Choose at least one thing to store.";
-    const names = new Set(files.map(uploadName));
-    return from === "upload" && names.size < files.length ? "Two of the files have the same name. Choose a folder instead, or rename one." : null;
+    if (from !== "upload") return null;
+    if (new Set(files.map(file => file.name)).size < files.length) return "Two of the files have the same name. Rename one: an upload has no folders.";
+    return files.filter(isManifest).length > 1 ? "There is more than one manifest (CSV, JSON). Choose one of them." : null;
   }
 
   function chooseFiles(list: FileList | null) {
-    setFiles(Array.from(list ?? []).filter(file => !uploadName(file).split("/").some(part => part.startsWith(".") && !/^\.z(attrs|array|group)$/.test(part))));
+    const all = Array.from(list ?? []), taken = all.filter(isTaken);
+    setFiles(taken);
+    setLeftOut(all.length - taken.length);
     void upload.current?.cancel().catch(() => {});
     upload.current = null;
   }
@@ -95,7 +98,8 @@ export function Submit() {
           setProgress(seen);
           announce(`${Math.floor(100 * seen.sent / Math.max(seen.total, 1))}% uploaded`);
         });
-        source = `upload:${await upload.current.run()}`;
+        const manifest = files.find(isManifest);
+        source = `upload:${await upload.current.run()}${manifest ? `/${manifest.name}` : ""}`;
       }
       at = "submit";
       setStage({ name: "submit", error: null });
@@ -173,7 +177,8 @@ export function Submit() {
               <div><label for="folder">or a whole folder</label>
                 <input id="folder" type="file" multiple ref={input => input?.setAttribute("webkitdirectory", "")} onChange={event => chooseFiles(event.currentTarget.files)} /></div>
             </div>
-            <p class="hint" role="status">{files.length === 0 ? "PNG, TIFF, OME-Zarr, or a manifest (CSV, JSON) with its images." : `${files.length} files, ${sizeText(total)}`}</p>
+            <p class="hint" role="status">{files.length === 0 ? "PNG or TIFF, and a manifest (CSV, JSON) where names do not tell the wells." : `${files.length} ${files.length === 1 ? "file" : "files"}, ${sizeText(total)}.`}
+              {leftOut > 0 && ` ${leftOut} ${leftOut === 1 ? "is" : "are"} left out: neither PNG, TIFF, CSV nor JSON, or empty.`}</p>
           </> : <>
             <label for="share">Shared folder</label>
             <input id="share" value={share} onInput={event => setShare(event.currentTarget.value)} aria-describedby="share-hint" spellcheck={false} />

@@ -1,14 +1,17 @@
-import { Problem, getJson, post, request, sleep } from "./api";
+import { Problem, post, request, sleep } from "./api";
 
 const PIECE = 4 << 20, AT_ONCE = 2, TRIES = 4;
 const TUS = { "Tus-Resumable": "1.0.0" };
 
 export interface UploadProgress { sent: number; total: number; filesSent: number; files: number; current: string }
 
-/** The name that a file has in the upload: its path below the chosen folder, or its own. */
-export function uploadName(file: File): string {
-  return file.webkitRelativePath ? file.webkitRelativePath.split("/").slice(1).join("/") : file.name;
-}
+const KINDS = /\.(png|tiff?|csv|json)$/i;
+
+/** Whether the service takes a file: images, and manifests that name their wells. */
+export const isTaken = (file: File) => KINDS.test(file.name) && !file.name.startsWith(".") && file.size > 0;
+
+/** Whether a file is a manifest. */
+export const isManifest = (file: File) => /\.(csv|json)$/i.test(file.name);
 
 /** Files on their way to the service, by tus 1.0. After an error `run` goes on with what the service has not got. */
 export class Upload {
@@ -43,8 +46,9 @@ export class Upload {
   /** Stops, and drops what the service has got. */
   async cancel(): Promise<void> {
     this.stop.abort(new DOMException("Cancelled", "AbortError"));
-    if (this.id) await request(`/v1/uploads/${this.id}`, { method: "DELETE" });
+    const id = this.id;
     this.id = null;
+    if (id) await request(`/v1/uploads/${id}`, { method: "DELETE" });
   }
 
   // An error that can pass is tried again, from the byte that the service says it has.
@@ -81,14 +85,13 @@ export class Upload {
       const answer = await request(place, { method: "HEAD", headers: TUS, signal: this.stop.signal, cache: "no-store" });
       return Number(answer.headers.get("Upload-Offset"));
     }
-    const name = uploadName(file);
     const answer = await request(`/v1/uploads/${this.id}/files`, {
       method: "POST",
       signal: this.stop.signal,
-      headers: { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": `filename ${base64(name)}` },
+      headers: { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": `filename ${base64(file.name)}` },
     });
     this.places.set(file, new URL(answer.headers.get("Location")!, location.href).pathname);
-    return 0;
+    return Number(answer.headers.get("Upload-Offset") ?? 0);
   }
 
   private report(file: File, sent: number) {
@@ -98,16 +101,13 @@ export class Upload {
       bytes += done;
       if (done === each.size) whole++;
     }
-    this.onProgress({ sent: bytes, total: this.total, filesSent: whole, files: this.files.length, current: uploadName(file) });
+    this.onProgress({ sent: bytes, total: this.total, filesSent: whole, files: this.files.length, current: file.name });
   }
 }
 
 function base64(text: string): string {
   return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
-
-export interface UploadedFile { name: string; length: number; offset: number }
-export const uploadedFiles = (id: string) => getJson<{ files: UploadedFile[] }>(`/v1/uploads/${id}`);
 
 export function sizeText(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];

@@ -9,9 +9,8 @@ type Layout = "side" | "blended" | "input" | "labels";
 const LAYOUTS: [Layout, string][] = [["side", "Side by side"], ["blended", "Blended"], ["input", "Input only"], ["labels", "Labels only"]];
 
 // OpenSeadragon puts a style element into the page, for phones, unless one with this mark is there; the page's policy forbids such styles.
-const mark = document.createElement("style");
-mark.type = "text/plain";
-mark.dataset.openseadragonMobileCss = "true";
+const mark = document.createElementNS("urn:staingrid", "style");
+mark.setAttribute("data-openseadragon-mobile-css", "true");
 document.head.append(mark);
 
 /** What an image's tiles are drawn with; changed in place, then the tiles are drawn anew. */
@@ -86,6 +85,19 @@ export function FieldView({ plateId, path }: { plateId: string; path: string }) 
   const [layout, setLayout] = useState<Layout>("side");
   const [blend, setBlend] = useState(0.6);
   const [tileError, setTileError] = useState<unknown>(null);
+  const first = useRef(looks);
+  if (!first.current) first.current = looks;
+  async function contrast(byPixels: boolean) {
+    if (!images || !looks || !first.current) return;
+    const [input, labels] = await Promise.all((["input", "labels"] as const).map(async kind => ({
+      ...looks[kind],
+      channels: await Promise.all(looks[kind].channels.map(async (channel, i) => {
+        const { low, high } = byPixels ? await images[kind]!.contrast(channel.index, looks[kind].plane) : first.current![kind].channels[i];
+        return { ...channel, low, high };
+      })),
+    })));
+    setLooks({ input, labels });
+  }
   const at = fields?.findIndex(each => each.path === path) ?? -1;
   const field = fields && at >= 0 ? fields[at] : null;
   const back = `#/plates/${plateId}${field ? `/wells/${field.well}` : ""}`;
@@ -123,6 +135,10 @@ export function FieldView({ plateId, path }: { plateId: string; path: string }) 
                 {shown === "blended" && <Slider id="blend" label="Labels over input" value={blend} min={0} max={1} step={0.01} text={`${Math.round(blend * 100)}%`} onValue={setBlend} />}
               </fieldset>
             )}
+            <div class="actions contrast" role="group" aria-label="Contrast of all channels">
+              <button type="button" class="small" onClick={() => void contrast(true)}>Contrast by the pixels</button>
+              <button type="button" class="small" onClick={() => void contrast(false)}>As at first</button>
+            </div>
             {images.labels && <>
               <Channels title="Labels" image={images.labels} look={looks.labels} of={channel => !channel.uncertainty} onLook={labels => setLooks({ ...looks, labels })} />
               <Channels title="Uncertainty" image={images.labels} look={looks.labels} of={channel => channel.uncertainty} onLook={labels => setLooks({ ...looks, labels })} />
