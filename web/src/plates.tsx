@@ -5,11 +5,8 @@ import { Bar, ErrorLine, Heading, State, announce, when } from "./common";
 const STATES = ["running", "complete", "complete_with_failures", "failed", "cancelled"];
 const PAGE = 50, EVERY = 3000, MOST_FOLLOWED = 20;
 
-/** The last part of a source's place; an upload's is a number that nobody knows it by. */
-function sourceName(source: string): string {
-  const last = source.replace(/\/+$/, "").split(/[/:]/).at(-1) ?? source;
-  return /^[0-9a-f]{32}$/.test(last) ? "uploaded" : last;
-}
+/** A source as a person knows it: an upload's number is nothing that anybody knows. */
+const sourceName = (source: string) => source.startsWith("upload:") ? "uploaded" : source;
 
 export function Plates({ query }: { query: string }) {
   const asked = new URLSearchParams(query);
