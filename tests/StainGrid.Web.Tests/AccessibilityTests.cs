@@ -37,8 +37,9 @@ public sealed class AccessibilityTests(PageFixture fixture)
         await CheckAsync("submit");
 
         await page.GotoAsync($"{fixture.Url}#/plates/{plate}");
-        await Expect(page.Locator("canvas[data-drawn]")).ToHaveCountAsync(1);
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Quality" })).ToBeVisibleAsync();
+        await page.Locator(".fields canvas").ScrollIntoViewIfNeededAsync();   // it is drawn when it comes into view
+        await Expect(page.Locator("canvas[data-drawn]")).ToHaveCountAsync(1);
         await page.GetByText("Wells as a table").ClickAsync();
         await page.GetByText("Figures as a table").ClickAsync();
         await CheckAsync("plate");

@@ -125,7 +125,7 @@ public sealed partial class PageTests(PageFixture fixture)
         await page.GetByLabel("Distance of neighbouring tiles").FillAsync("16");
         await page.GetByRole(AriaRole.Button, new() { Name = "Submit" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "A long one", Level = 1 })).ToBeVisibleAsync(new() { Timeout = Patience });
-        await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^C03: running, .*[1-9]%? done") })).ToBeVisibleAsync(new() { Timeout = Patience });
+        await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^C03: running") })).ToBeVisibleAsync(new() { Timeout = Patience });
 
         await fixture.RestartAsync();
         await Expect(page.GetByText("The connection was lost")).ToBeVisibleAsync();

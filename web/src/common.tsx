@@ -32,7 +32,7 @@ export function Confirm({ title, text, yes, onYes, onNo }: { title: string; text
       <p>{text}</p>
       <div class="actions">
         <button type="button" onClick={() => dialog.current?.close()}>No</button>
-        <button type="button" class="primary" onClick={onYes}>{yes}</button>
+        <button type="button" class="primary" onClick={() => { dialog.current?.close(); onYes(); }}>{yes}</button>
       </div>
     </dialog>
   );

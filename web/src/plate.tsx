@@ -58,6 +58,7 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
       announce(`${answer.fields} fields are stained again.`, true);
       setAgain(number => number + 1);
     }
+    document.querySelector<HTMLElement>("main h1")?.focus();   // the button that had the focus is gone
   });
 
   const name = status?.name ?? plateId;
@@ -185,7 +186,7 @@ function Thumbnail({ url }: { url: string }) {
         target.getContext("2d")!.drawImage(drawn.canvas, 0, 0);
         target.dataset.drawn = "true";
       }).catch(() => { if (!stop.signal.aborted) setFailed(true); });
-    });
+    }, { rootMargin: "300px" });
     watcher.observe(canvas.current!);
     return () => {
       watcher.disconnect();

@@ -183,7 +183,7 @@ function Channels({ title, image, look, of, onLook }: {
             <div class="channel-head">
               <label><input type="checkbox" checked={channel.on} onChange={() => change(channel.index, { on: !channel.on })} /> {channel.label}</label>
               <input type="color" aria-label={`Colour of ${channel.label}`} value={channel.colour} onInput={event => change(channel.index, { colour: event.currentTarget.value })} />
-              <button type="button" class="small" aria-label={`Contrast of ${channel.label} by its pixels`}
+              <button type="button" class="small" aria-label={`Auto contrast of ${channel.label}`}
                 onClick={() => void image.contrast(channel.index, look.plane).then(range => { change(channel.index, range); announce(`${channel.label}: ${Math.round(range.low)} to ${Math.round(range.high)}`, true); })}>Auto</button>
             </div>
             {channel.on && <>
