@@ -142,7 +142,7 @@ public sealed partial class PlateGrain(
             Fields = Record.Fields.Length,
             FieldsComplete = Count(FieldState.Complete),
             FieldsFailed = Count(FieldState.Failed),
-            FieldsRunning = running.Count,
+            FieldsRunning = IsFinal ? 0 : running.Count,   // what was cancelled may still be on its way out
             TilesDone = tilesOfEndedFields + running.Values.Sum(status => status.TilesDone),
             BlocksRetried = Record.BlocksRetried,
             SecondsWasted = Record.SecondsWasted,
@@ -545,7 +545,7 @@ public sealed partial class PlateGrain(
 
     private FieldStatus StatusOf(PlateField field, int index)
     {
-        var status = running.GetValueOrDefault(index);
+        var status = IsFinal ? null : running.GetValueOrDefault(index);
         return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields.ElementAtOrDefault(index) : FieldState.Running,
             Record.Reasons.GetValueOrDefault(index), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
     }
