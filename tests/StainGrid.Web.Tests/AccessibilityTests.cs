@@ -6,9 +6,11 @@ namespace StainGrid.Web.Tests;
 
 /// <summary>Each view at both widths, light and dark, looked at by axe-core; with pictures of them.</summary>
 [Collection(nameof(PageFixture))]
-public sealed class AccessibilityTests(PageFixture fixture)
+public sealed class AccessibilityTests(PageFixture fixture) : IAsyncDisposable
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    public async ValueTask DisposeAsync() => await fixture.CloseAsync();
 
     [Theory]
     [InlineData(1280, ColorScheme.Light)]
@@ -53,7 +55,6 @@ public sealed class AccessibilityTests(PageFixture fixture)
         await page.WaitForTimeoutAsync(500);
         await CheckAsync("viewer-blended");
         Assert.Empty(complaints);
-        await page.Context.CloseAsync();
 
         async Task CheckAsync(string view)
         {

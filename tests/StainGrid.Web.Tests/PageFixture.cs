@@ -20,6 +20,7 @@ public sealed class PageFixture : IAsyncLifetime
     private static readonly string[] s_statistics = ["mean", "standard_deviation"];
     private readonly TemporaryFolder folder = new();
     private readonly SemaphoreSlim plateTurn = new(1);
+    private readonly List<IPage> open = [];
     private SiloProcess? service;
     private IPlaywright? playwright;
     private IBrowser? browser;
@@ -96,6 +97,7 @@ public sealed class PageFixture : IAsyncLifetime
         }
 
         var page = await context.NewPageAsync();
+        open.Add(page);
         page.PageError += (_, error) => complaints?.Add(error);
         page.Console += (_, message) =>
         {
@@ -104,6 +106,20 @@ public sealed class PageFixture : IAsyncLifetime
                 complaints?.Add(message.Text);
         };
         return page;
+    }
+
+    /// <summary>Closes the windows of a test; of one that failed, pictures tell how the page looked.</summary>
+    public async Task CloseAsync()
+    {
+        var context = TestContext.Current;
+        foreach (var (i, page) in open.Index())
+        {
+            if (context.TestState?.Result == TestResult.Failed)
+                await page.ScreenshotAsync(new() { Path = Path.Combine(Pictures, $"failed-{context.TestMethod?.MethodName}-{i}.png"), FullPage = true });
+            await page.Context.CloseAsync();
+        }
+
+        open.Clear();
     }
 
     /// <summary>A plate of four wells from the shared OME-Zarr, stained; the same for all tests.</summary>

@@ -9,11 +9,13 @@ namespace StainGrid.Web.Tests;
 
 /// <summary>What a person does with the page, in a real browser against a real service.</summary>
 [Collection(nameof(PageFixture))]
-public sealed partial class PageTests(PageFixture fixture)
+public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
 {
     private const float Patience = 60_000;
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    public async ValueTask DisposeAsync() => await fixture.CloseAsync();
 
     [GeneratedRegex("^#/plates/([0-9a-f]{32})")]
     private static partial Regex PlateHash { get; }
@@ -106,7 +108,6 @@ public sealed partial class PageTests(PageFixture fixture)
         await page.ReloadAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Sign in" })).ToBeVisibleAsync();
         Assert.Empty(complaints);
-        await page.Context.CloseAsync();
     }
 
     [Fact]
@@ -147,7 +148,6 @@ public sealed partial class PageTests(PageFixture fixture)
         await page.GetByLabel("State").SelectOptionAsync("failed");
         await Expect(page.GetByText("No plate is like that.")).ToBeVisibleAsync();
         Assert.Empty(complaints);
-        await page.Context.CloseAsync();
 
         async Task CancelAsync()
         {
@@ -213,7 +213,6 @@ public sealed partial class PageTests(PageFixture fixture)
             File.Delete(big);
         }
 
-        await page.Context.CloseAsync();
     }
 
     [Fact]
@@ -231,7 +230,6 @@ public sealed partial class PageTests(PageFixture fixture)
         await page.GetByRole(AriaRole.Button, new() { Name = "Sign in" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Typed before", Level = 1 })).ToBeVisibleAsync(new() { Timeout = Patience });
         await Expect(page.Locator(".heading .state")).ToHaveTextAsync("complete", new() { Timeout = Patience });
-        await page.Context.CloseAsync();
     }
 
     [Fact]
@@ -270,7 +268,6 @@ public sealed partial class PageTests(PageFixture fixture)
         await TabToAsync(page, "input[type=checkbox]", "DAPI_CONFOCAL");
         await page.Keyboard.PressAsync("Space");
         await ChangedAsync(labels, before);
-        await page.Context.CloseAsync();
     }
 
     private static async Task<string> IdAsync(IPage page)

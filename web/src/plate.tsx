@@ -32,13 +32,14 @@ function usePlate(url: string, again: number) {
     }, setLost, stop.signal).then(() => setLost(null), problem => { if (!stop.signal.aborted) setError(problem); });
     return () => stop.abort();
   }, [url, again]);
-  return { status, fields, lost, error, setStatus };
+  const take = (answer: PlateStatus) => setStatus(known => known && known.version > answer.version ? known : answer);
+  return { status, fields, lost, error, take };
 }
 
 export function PlateView({ plateId, well, mayAct }: { plateId: string; well: string | null; mayAct: boolean }) {
   const url = plateUrl(plateId);
   const [again, setAgain] = useState(0);
-  const { status, fields, lost, error, setStatus } = usePlate(url, again);
+  const { status, fields, lost, error, take } = usePlate(url, again);
   const [asking, setAsking] = useState<"cancel" | "retry" | null>(null);
   const wells = useMemo(() => summarise(fields.values()), [fields]);
   const cells = useMemo(() => new Map([...wells.values()].map((each): [string, Cell] => [each.well, {
@@ -52,7 +53,7 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
 
   const action = useAction(async (what: "cancel" | "retry") => {
     setAsking(null);
-    if (what === "cancel") setStatus(await post<PlateStatus>(`${url}/cancel`));
+    if (what === "cancel") take(await post<PlateStatus>(`${url}/cancel`));
     else {
       const answer = await post<{ fields: number }>(`${url}/retry`);
       announce(`${answer.fields} fields are stained again.`, true);
