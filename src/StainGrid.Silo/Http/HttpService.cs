@@ -75,7 +75,11 @@ internal static class HttpService
         {
             var files = new PhysicalFileProvider(page);
             app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = files });
-            app.UseStaticFiles(new StaticFileOptions { FileProvider = files });
+            app.UseStaticFiles(new StaticFileOptions
+            {
+                FileProvider = files,
+                OnPrepareResponse = file => file.Context.Response.Headers.CacheControl = "no-cache",   // asked for by ETag: an upgrade is seen at once
+            });
         }
 
         app.UseRouting();
@@ -103,7 +107,7 @@ internal static class HttpService
         headers.XFrameOptions = "DENY";
         headers.ContentSecurityPolicy = request.Path.StartsWithSegments("/dashboard")
             ? "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-            : "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; script-src 'self' 'wasm-unsafe-eval'; frame-ancestors 'none'";
+            : "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; frame-ancestors 'none'";
         if (!options.RequireAuthentication && !(request.Host.Host == "localhost" || (IPAddress.TryParse(request.Host.Host.Trim('[', ']'), out var host) && IPAddress.IsLoopback(host))))
             return Problems.Of(StatusCodes.Status421MisdirectedRequest, "This service is for this machine alone: ask it as 127.0.0.1 or localhost.").ExecuteAsync(context);
         bool changes = !HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method) && !HttpMethods.IsOptions(request.Method);
