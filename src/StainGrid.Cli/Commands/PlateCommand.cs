@@ -24,7 +24,7 @@ internal static class PlateCommand
 
     public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, on a cluster (--redis), or by a service (--server).")
     {
-        Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), List(),
+        Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), List(), Fetch(),
     };
 
     private static Command Submit()
@@ -188,6 +188,38 @@ internal static class PlateCommand
                 Console.Out.WriteLine(parsed.GetValue(json)
                     ? new JsonObject { ["plate"] = plate.PlateId, ["state"] = Name(plate.State), ["submitted"] = plate.Submitted, ["source"] = plate.Source, ["output"] = plate.Output }.ToJsonString()
                     : string.Create(CultureInfo.InvariantCulture, $"{plate.PlateId,-24} {Name(plate.State),-22} {plate.Submitted:u} {plate.Name ?? plate.Output}"));
+            }
+
+            return ExitCodes.Done;
+        }, cancellationToken));
+        return command;
+    }
+
+    private static Command Fetch()
+    {
+        var id = new Argument<string>("ID") { Description = "The plate's id." };
+        var output = new Option<string>("--output", "-o") { Description = "The folder that becomes the OME-Zarr plate.", Required = true, HelpName = "FOLDER" };
+        var json = new Option<bool>("--json") { Description = "Print JSON." };
+        var choice = new PlateChoice();
+        var command = new Command("fetch", "Download a plate's result from a service (--server). What is there already is written again.") { id, output, json };
+        choice.AddTo(command);
+        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        {
+            if (!choice.IsServer(parsed))
+                throw new ArgumentException("--server is missing. A cluster's plates are where --output said; a service's are fetched.");
+            using var client = choice.Http(parsed);
+            var status = await client.GetAsync(parsed.GetValue(id)!, cancellationToken);
+            var (files, bytes) = await ServiceResult.FetchAsync(client, status.PlateId, parsed.GetValue(output)!, parsed.GetValue(json), cancellationToken);
+            if (parsed.GetValue(json))
+            {
+                Console.Out.WriteLine(new JsonObject
+                {
+                    ["plate"] = status.PlateId, ["state"] = Name(status.State), ["output"] = Path.GetFullPath(parsed.GetValue(output)!), ["files"] = files, ["bytes"] = bytes,
+                }.ToJsonString());
+            }
+            else
+            {
+                Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{status.PlateId}: {Name(status.State)}, {files} files, {bytes / 1e6:F1} MB in {parsed.GetValue(output)}"));
             }
 
             return ExitCodes.Done;

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using StainGrid.Imaging;
 
 namespace StainGrid.Client;
@@ -57,8 +58,19 @@ internal sealed class HttpResultStore(HttpExchange exchange, string plateId) : I
     public Task DeleteAsync(string key, string? etag = null, CancellationToken cancellationToken = default) => throw ReadOnly();
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<string> ListAsync(string prefix = "", CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException("The HTTP API does not list the files of a result.");
+    public async IAsyncEnumerable<string> ListAsync(string prefix = "", [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        for (string? last = null; ;)
+        {
+            string path = $"v1/plates/{plateId}/files?prefix={Uri.EscapeDataString(prefix)}" + (last is null ? "" : "&after=" + Uri.EscapeDataString(last));
+            var page = (await exchange.GetAsync<FileList>(path, cancellationToken)).Files ?? [];
+            foreach (string key in page)
+                yield return key;
+            if (page.Count == 0)
+                yield break;
+            last = page[^1];
+        }
+    }
 
     private static string Root(string plateId) => $"v1/plates/{plateId}/zarr/";
 
@@ -76,4 +88,6 @@ internal sealed class HttpResultStore(HttpExchange exchange, string plateId) : I
             return null;
         }
     }
+
+    private sealed record FileList(IReadOnlyList<string>? Files);
 }

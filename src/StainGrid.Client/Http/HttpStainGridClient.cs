@@ -146,6 +146,18 @@ public sealed class HttpStainGridClient : IStainGridClient, IDisposable
         }
     }
 
+    /// <summary>The names of a plate's files, for <see cref="OpenAsync"/>, in ordinal order.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="prefix">Only those that start so, as "B/7/0/"; empty for all.</param>
+    /// <param name="cancellationToken">Stops the listing.</param>
+    /// <exception cref="StainGridException">There is no such plate, or the service does not answer.</exception>
+    public IAsyncEnumerable<string> ListFilesAsync(string plateId, string prefix = "", CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prefix);
+        Plate(plateId);
+        return new HttpResultStore(exchange, plateId).ListAsync(prefix, cancellationToken);
+    }
+
     /// <inheritdoc/>
     public async Task<LabelImage> ReadAsync(string plateId, string fieldPath, string channel, int level = 0, CancellationToken cancellationToken = default)
     {

@@ -149,7 +149,6 @@ public sealed class ResultTests : IDisposable
         await Assert.ThrowsAsync<NotSupportedException>(() => store.WriteAsync("there", default, Stop));
         await Assert.ThrowsAsync<NotSupportedException>(() => store.WriteIfAsync("there", default, null, Stop));
         await Assert.ThrowsAsync<NotSupportedException>(() => store.DeleteAsync("there", null, Stop));
-        Assert.Throws<NotSupportedException>(() => store.ListAsync("", Stop));
     }
 
     private static async Task WriteAsync(IBlobStore store, OmeZarrImage image, ushort[] pixels)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using StainGrid.Imaging;
 using StainGrid.TestSupport;
 
 namespace StainGrid.Client.Tests;
@@ -30,6 +31,19 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         var lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement).ToArray();
         Assert.Equal((0, id, "complete", 3, "A02", "complete"),
             (exit, lines[0].GetProperty("plate").GetString(), lines[0].GetProperty("state").GetString(), lines.Length, lines[2].GetProperty("well").GetString(), lines[2].GetProperty("state").GetString()));
+
+        (exit, output, error) = await RunAsync(null, ["plate", "fetch", id, "-o", folder.File("result"), .. server]);
+        Assert.True(exit == 0, error);
+        Assert.StartsWith($"{id}: complete, ", output, StringComparison.Ordinal);
+        using (var client = served.Client())
+        {
+            string[] files = await client.ListFilesAsync(id, cancellationToken: Stop).ToArrayAsync(Stop);
+            Assert.Equal(files, await new FolderBlobStore(folder.File("result")).ListAsync("", Stop).ToArrayAsync(Stop));
+            Assert.Equal(files.Where(file => file.StartsWith("A/2/", StringComparison.Ordinal)), await client.ListFilesAsync(id, "A/2/", Stop).ToArrayAsync(Stop));
+            string label = (await client.ListModelsAsync(Stop))[0].Labels[0];
+            var reader = await OmeZarrReader.OpenAsync(new FolderBlobStore(folder.File("result", "A", "2", "0")), Stop);
+            Assert.Equal((await client.ReadAsync(id, "A/2/0", label, cancellationToken: Stop)).Pixels.ToArray(), await reader.ReadAsync(0, 0, new Tiling.Region(0, 0, 128, 128), Stop));
+        }
 
         (exit, output, _) = await RunAsync(null, ["plate", "list", .. server]);
         Assert.Contains(output.Split('\n'), line => line.StartsWith(id + " complete ", StringComparison.Ordinal) && line.EndsWith(" My plate", StringComparison.Ordinal));
@@ -66,6 +80,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
     [InlineData(2, "Give --server or --redis, not both.", "list", "--server", "http://127.0.0.1:1", "--redis", "127.0.0.1:1")]
     [InlineData(2, "--server 'nowhere' is no address.", "list", "--server", "nowhere")]
     [InlineData(2, "cannot be read", "list", "--key-file", "/nowhere/key")]
+    [InlineData(1, "There is no such plate.", "fetch", "0123456789abcdef0123456789abcdef", "-o", "/nowhere/at/all")]
     public async Task What_is_wrong_is_told_in_one_line(int exit, string said, params string[] arguments)
     {
         await served.StartAsync(Stop);
