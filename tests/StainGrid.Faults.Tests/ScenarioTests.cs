@@ -87,8 +87,8 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
         var (alone, _, _) = await SmallAsync("alone");
         await client.SubmitPlateAsync("large", one.Request(ClusterFixture.Output("large")) with { Source = one.Larger(times: 10) }, Stop);
         var (beside, small, before) = await SmallAsync("beside");
-        var large = await client.GetPlateAsync("large");
-        await client.CancelPlateAsync("large");
+        var large = await client.GetPlateAsync("large", Stop);
+        await client.CancelPlateAsync("large", Stop);
         Say(string.Create(CultureInfo.InvariantCulture,
             $"The small plate took {alone:f1} s alone, {beside:f1} s beside the large one: {beside / alone:f2} times; {small} tiles of it, {large.TilesDone - before} of the large one meanwhile"));
         Assert.Equal((PlateState.Running, 10 * TestPlate.Wells.Count), (large.State, large.Fields));
@@ -108,7 +108,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
                 if (first is null && status.TilesDone > 0)
                 {
                     first = status;
-                    large = (await client.GetPlateAsync("large")).TilesDone;
+                    large = (await client.GetPlateAsync("large", Stop)).TilesDone;
                 }
 
                 last = status;
@@ -136,7 +136,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
             await foreach (var status in client.WatchPlateAsync("p", late.Token))
                 last = status;
             Assert.Equal((PlateState.CompleteWithFailures, TestPlate.Wells.Count - 1, 1), (last!.State, last.FieldsComplete, last.FieldsFailed));
-            field = Assert.Single(await client.GetFieldsAsync("p"), field => field.State == FieldState.Failed);
+            field = Assert.Single(await client.GetFieldsAsync("p", Stop), field => field.State == FieldState.Failed);
         }
         finally
         {

@@ -75,7 +75,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
             var client = new GrainClient(silo.Grains);
             var last = await RunAsync(client, prefix, Request(inputs.Signed(prefix), "png"));
             Assert.Equal((PlateState.CompleteWithFailures, 1, 1), (last.State, last.FieldsComplete, last.FieldsFailed));
-            var failed = (await client.GetFieldsAsync(prefix)).Single(field => field.State == FieldState.Failed);
+            var failed = (await client.GetFieldsAsync(prefix, Stop)).Single(field => field.State == FieldState.Failed);
             Assert.Equal($"C02/field 0: https://account.example/plates/{prefix}/C02.png does not exist. Check the address.", failed.Reason);
         }
         finally
@@ -108,7 +108,7 @@ public sealed class BlobPlateTests(Slides slides, BlobInputs inputs) : IClassFix
         Assert.Contains("(403)", failed.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("sig=", failed.Error, StringComparison.Ordinal);
         await client.SubmitPlateAsync(prefix, Request(inputs.Signed(prefix), "png") with { Output = slides.File("renewed.plate.zarr") }, Stop);
-        Assert.Equal(1, await client.RetryPlateAsync(prefix));
+        Assert.Equal(1, await client.RetryPlateAsync(prefix, Stop));
         Assert.Equal(PlateState.Complete, (await WatchAsync(client, prefix)).State);
     }
 

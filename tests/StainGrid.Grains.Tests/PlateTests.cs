@@ -40,14 +40,14 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         var request = Request(source);
         var last = await RunAsync(slides.Client, "broken", request);
         Assert.Equal((PlateState.CompleteWithFailures, 1, 1), (last.State, last.FieldsComplete, last.FieldsFailed));
-        var failed = (await slides.Client.GetFieldsAsync("broken")).Single(field => field.State == FieldState.Failed);
+        var failed = (await slides.Client.GetFieldsAsync("broken", Stop)).Single(field => field.State == FieldState.Failed);
         Assert.Equal("C02", failed.Well);
         Assert.Contains("C02.png", failed.Reason);
         Assert.StartsWith("C02/field 0: ", failed.Reason);
 
         // Mended and retried, the plate is whole.
         await File.WriteAllBytesAsync(Path.Combine(source, "C02.png"), whole, Stop);
-        Assert.Equal(1, await slides.Client.RetryPlateAsync("broken"));
+        Assert.Equal(1, await slides.Client.RetryPlateAsync("broken", Stop));
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "broken")).State);
         Assert.Equal(2, (await PlateDiscovery.DiscoverAsync(request.Output, null, slides.Blobs, Stop)).Fields.Count);
     }
@@ -59,7 +59,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         await File.WriteAllTextAsync(manifest, "well,field,plane,file\nC05,0,0,C05.png\nC06,0,0,gone.png\n", Stop);
         var last = await RunAsync(slides.Client, "gone", Request(manifest) with { Pattern = null });
         Assert.Equal((PlateState.CompleteWithFailures, 1, 1), (last.State, last.FieldsComplete, last.FieldsFailed));
-        var failed = (await slides.Client.GetFieldsAsync("gone")).Single(field => field.State == FieldState.Failed);
+        var failed = (await slides.Client.GetFieldsAsync("gone", Stop)).Single(field => field.State == FieldState.Failed);
         Assert.StartsWith("C06/field 0: ", failed.Reason);
         Assert.Contains("gone.png", failed.Reason);
     }
@@ -87,7 +87,7 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
         await RefusedAsync("no-source", request with { Source = slides.File("absent") }, "absent");
         await RefusedAsync("no-image", request with { Source = Directory.CreateDirectory(slides.File("empty")).FullName }, "empty");
         await RefusedAsync("no-stride", request.Set(settings => settings with { Stride = 1000 }), "stride");
-        Assert.Equal(PlateState.New, (await slides.Client.GetPlateAsync("no-label")).State);
+        Assert.Equal(PlateState.New, (await slides.Client.GetPlateAsync("no-label", Stop)).State);
     }
 
     [Fact]
@@ -101,13 +101,13 @@ public class PlateTests(Slides slides) : IClassFixture<Slides>
                 break;
         }
 
-        await slides.Client.CancelPlateAsync("cancelled");
+        await slides.Client.CancelPlateAsync("cancelled", Stop);
         var last = await WatchAsync(slides.Client, "cancelled");
         Assert.Equal(PlateState.Cancelled, last.State);
         Assert.InRange(last.FieldsComplete, 1, 7);
-        Assert.Equal(8 - last.FieldsComplete, await slides.Client.RetryPlateAsync("cancelled"));
+        Assert.Equal(8 - last.FieldsComplete, await slides.Client.RetryPlateAsync("cancelled", Stop));
         Assert.Equal(8 - last.FieldsComplete, await slides.Grains.GetGrain<IPlateGrain>("cancelled").RetryAsync(last.Generation));   // the answer was lost
-        Assert.Equal(last.Generation + 1, (await slides.Client.GetPlateAsync("cancelled")).Generation);
+        Assert.Equal(last.Generation + 1, (await slides.Client.GetPlateAsync("cancelled", Stop)).Generation);
         Assert.Equal(PlateState.Complete, (await WatchAsync(slides.Client, "cancelled")).State);
     }
 
