@@ -157,7 +157,7 @@ public sealed class OrleansStainGridClient : IStainGridClient
         }
         catch (Exception e) when (e is BlobStoreException or ImageException || e.IsTransient(cancellationToken))
         {
-            throw new StainGridException(StainGridError.Unavailable, $"The cluster does not answer: {e.Message.Split('\n')[0]}", e);
+            throw new StainGridException(StainGridError.Unavailable, "The cluster or its store does not answer. Ask again.", e);
         }
     }
 }

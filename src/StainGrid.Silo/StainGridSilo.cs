@@ -79,7 +79,7 @@ public sealed class StainGridSilo : IAsyncDisposable
                 // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
                 .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
                 .AddBlobGrainStorageAsDefault(state)
-                .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs, options.Service);
+                .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs, options.Service ?? options.Http?.Service);
             silo.AddDashboard();
 
             // The default directory ends the grains of surviving silos that a dead one had listed: the dispatcher with what it knows

@@ -32,7 +32,7 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
             ("garbage token", "a.b.c"), ("expired token", service.Provider.Token(roles: "operate", age: TimeSpan.FromHours(1))), ("token not yet valid", service.Provider.Token(roles: "operate", age: -TimeSpan.FromHours(1))),
             ("other audience", service.Provider.Token(roles: "operate", audience: "other")), ("other issuer", service.Provider.Token(roles: "operate", issuer: "http://elsewhere")),
             ("other signature", service.Provider.Token(roles: "operate", signedBy: rsa)), ("unsigned", unsigned), ("tampered", $"{parts[0]}.{Base64(Encoding.UTF8.GetString(FromBase64(parts[1])).Replace("lab-a", "lab-b"))}.{parts[2]}"),
-            ("no tenant", service.Provider.Token(tenant: "")), ("bad tenant", service.Provider.Token(tenant: "../x")), ("no role", service.Provider.Token(roles: "admin 3")),
+            ("token without a dot", "x"), ("no tenant", service.Provider.Token(tenant: "")), ("bad tenant", service.Provider.Token(tenant: "../x")), ("no role", service.Provider.Token(roles: "admin 3")),
         ];
         var routes = await RoutesAsync();
         Assert.True(routes.Count > 20, $"{routes.Count} routes.");
@@ -75,6 +75,8 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
                 Assert.DoesNotContain("lab-a", body);
             }
 
+            Assert.Equal(HttpStatusCode.NotFound, (await Service.BeginAsync(other, upload, "b.png", 5)).StatusCode);
+            Assert.Equal(HttpStatusCode.NotFound, (await Service.AddAsync(other, $"/v1/uploads/{upload}/files/r02c02f01p01-ch1sk1fk1fl1.tiff", 0, [1])).StatusCode);
             using var source = await Service.SubmitAsync(other, $"upload:{upload}");
             Assert.Equal(HttpStatusCode.UnprocessableEntity, source.StatusCode);
             Assert.DoesNotContain(plate, await other.GetStringAsync("/v1/plates", Stop));
@@ -91,10 +93,11 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
         var routes = await RoutesAsync();
         bool Submits((string Method, string Path) route) => route.Path.StartsWith("/v1/uploads", StringComparison.Ordinal) || (route.Method == "POST" && route.Path.StartsWith("/v1/plates", StringComparison.Ordinal));
         bool Operates((string Method, string Path) route) => route.Path.StartsWith("/v1/audit", StringComparison.Ordinal) || route.Path.StartsWith("/dashboard", StringComparison.Ordinal);
-        foreach (var (credential, refused) in ((string, Func<(string, string), bool>)[])
+        foreach (var (credential, refused) in ((string, Func<(string Method, string Path), bool>)[])
             [
                 (service.Reader, route => Submits(route) || Operates(route)), (service.Submitter, Operates), (service.Operator, _ => false),
-                (service.Provider.Token(roles: "read"), route => Submits(route) || Operates(route)), (service.Provider.Token(roles: "read operate"), _ => false),
+                (service.Provider.Token(roles: "read"), route => Submits(route) || Operates(route)), (service.Provider.Token(tenant: "operators", roles: "read operate"), _ => false),
+                (service.Provider.Token(roles: "read operate"), route => route.Path.StartsWith("/dashboard", StringComparison.Ordinal)),
             ])
         {
             using var client = service.Client(credential);
@@ -112,6 +115,8 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
     {
         var (key, secret) = await service.Keys.CreateAsync("browser", "lab-a", ServiceRole.Submit, TimeSpan.FromDays(1), Stop);
         using var client = service.Client(null);
+        foreach (string body in (string[])["{\"key\":null}", "{}", "{\"key\":5}", "null"])
+            Assert.Equal(HttpStatusCode.BadRequest, (await client.PostAsync("/v1/session", Json(body), Stop)).StatusCode);
         using var refused = await client.PostAsync("/v1/session", Json("{\"key\":\"sgk_0123456789ab_00\"}"), Stop);
         Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
         using var signedIn = await client.PostAsync("/v1/session", Json($"{{\"key\":\"{secret}\"}}"), Stop);
@@ -154,11 +159,18 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
         string upload = await Service.UploadAsync(client);
         using var refused = service.Client(service.Reader);
         await refused.PostAsync("/v1/uploads", null, Stop);
+        await client.PostAsync($"/v1/plates/{new string('c', 32)}/cancel", null, Stop);
+        using var stranger = service.Client("sgk_0123456789ab_00");
+        await stranger.GetAsync("/v1/plates", Stop);
+        using var foreign = service.Client(service.Provider.Token("lab-b", "operate"));
         await Task.Delay(2500, Stop);
         using var operators = service.Client(service.Operator);
         var entries = (await operators.GetStringAsync("/v1/audit", Stop)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToArray();
         Assert.Contains(entries, entry => (string)entry["name"]! == "submitter" && (string)entry["tenant"]! == "lab-a" && (string)entry["path"]! == "/v1/uploads" && (int)entry["status"]! == 201);
         Assert.Contains(entries, entry => (string)entry["name"]! == "reader" && (int)entry["status"]! == 403);
+        Assert.Contains(entries, entry => (string)entry["name"]! == "submitter" && ((string)entry["path"]!).EndsWith("/cancel", StringComparison.Ordinal) && (int)entry["status"]! == 404);
+        Assert.Contains(entries, entry => (string)entry["caller"]! == "?" && (int)entry["status"]! == 401);
+        Assert.DoesNotContain("lab-a", await foreign.GetStringAsync("/v1/audit", Stop));
         Assert.DoesNotContain(entries, entry => entry.ToJsonString().Contains("sgk_", StringComparison.Ordinal));
         Assert.NotEmpty(upload);
     }

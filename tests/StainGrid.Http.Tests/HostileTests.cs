@@ -39,7 +39,7 @@ public sealed class HostileTests(Service service) : IClassFixture<Service>
             }
         }
 
-        foreach (string query in (string[])["prefix=../../", "prefix=/", "prefix=..", "prefix=%00"])
+        foreach (string query in (string[])["prefix=../../", "prefix=/", "prefix=../x", "prefix=a//b", "prefix=B/./x", "prefix=.staingrid-locks/x", "prefix=%00/x"])
             Assert.Equal(HttpStatusCode.UnprocessableEntity, (await client.GetAsync($"/v1/plates/{plate}/files?{query}", Stop)).StatusCode);
     }
 
@@ -62,10 +62,20 @@ public sealed class HostileTests(Service service) : IClassFixture<Service>
             Assert.DoesNotContain(Secret, text);
         }
 
-        foreach (string name in (string[])["../x.png", "a/b.png", "..\\x.png", "/x.png", "C:x.png", ".x.png", "x.png\0", "x", "x.exe", "x.png.partial", new string('x', 300) + ".png", "", " .png\n", "x.length"])
+        foreach (string name in (string[])["../x.png", "a/b.png", "..\\x.png", "/x.png", "C:x.png", ".x.png", "x.png\0", "x", "x.exe", "x.png.partial", new string('x', 300) + ".png", new string('ä', 100) + ".png", "", " .png\n", "x.length"])
             Assert.True((await Service.BeginAsync(client, upload, name, 10)).StatusCode is HttpStatusCode.UnprocessableEntity or HttpStatusCode.BadRequest, name);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, (await Service.BeginAsync(client, upload, "x.png", long.MaxValue)).StatusCode);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, (await Service.BeginAsync(client, upload, "x.png", 0)).StatusCode);
+
+        // A manifest that leads out, a link in a share.
+        string manifest = await Service.UploadAsync(client, ("m.csv", Encoding.UTF8.GetBytes("well,field,plane,file\nB02,0,0,../../../secret.txt\n")));
+        Directory.CreateSymbolicLink(service.InShare("link"), Path.GetDirectoryName(service.InShare("x"))! + "/../private");
+        foreach (string source in (string[])[$"upload:{manifest}/m.csv", "share:all/link", "share:all/link/x"])
+        {
+            using var response = await Service.SubmitAsync(client, source);
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, response.StatusCode);
+            Assert.DoesNotContain("/tmp/", await response.Content.ReadAsStringAsync(Stop));
+        }
 
         // Also where a field fails later.
         byte[] cut = Service.Png(1)[..3000];
@@ -88,9 +98,9 @@ public sealed class HostileTests(Service service) : IClassFixture<Service>
                 (string.Concat(Enumerable.Repeat("{\"a\":", 1000)), "application/json", 400), ("{}", "application/json", 400), ("null", "application/json", 400), ("", "application/json", 400), ("[]", "application/json", 400),
                 ("{\"source\":1}", "application/json", 400), ("{\"source\":\"a\",\"source\":\"b\"}", "application/json", 400), ("{\"source\":\"a\",\"admin\":true}", "application/json", 400),
                 ("{\"source\":\"share:all/plate\",\"stride\":\"64\"}", "application/json", 400), ("{\"source\":\"share:all/plate\",\"stride\":1e99}", "application/json", 400), ("{\"source\":\"share:all/plate\",\"statistics\":[7]}", "application/json", 400),
-                ("{\"source\":\"share:all/plate\"}", "text/plain", 415), ("{\"source\":\"share:all/plate\",\"labels\":[null]}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"labels\":null}", "application/json", 422),
+                ("{\"source\":\"share:all/plate\"}", "text/plain", 415), ("{\"source\":\"share:all/plate\",\"labels\":[null]}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"labels\":null}", "application/json", 400),
                 ("{\"source\":\"share:all/plate\",\"stride\":1}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"plane\":-1}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"weight\":1000}", "application/json", 422),
-                ("{\"source\":\"share:all/plate\",\"model\":\"../../x\"}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"pattern\":\"(a+)+$(?<well>x)\"}", "application/json", 422), ("{\"source\":null}", "application/json", 422),
+                ("{\"source\":\"share:all/plate\",\"model\":\"../../x\"}", "application/json", 422), ("{\"source\":\"share:all/plate\",\"pattern\":\"(a+)+$(?<well>x)\"}", "application/json", 422), ("{\"source\":null}", "application/json", 400), ("{\"source\":\"share:all/plate" + new string('/', 100_000) + "\"}", "application/json", 422),
             ])
         {
             using var content = new StringContent(body, Encoding.UTF8, type);
@@ -129,7 +139,12 @@ public sealed class HostileTests(Service service) : IClassFixture<Service>
         Assert.Equal(["failed", "failed", "complete"], fields.Select(field => (string)field!["state"]!));
         Assert.All(fields.Take(2), field => Assert.NotEmpty((string)field!["reason"]!));
         foreach (int column in (int[])[2, 3])
-            Assert.Equal(HttpStatusCode.NotFound, (await client.GetAsync($"/v1/plates/{id}/input/B/{column}/0/.zattrs", Stop)).StatusCode);
+        {
+            using var input = await client.GetAsync($"/v1/plates/{id}/input/B/{column}/0/.zattrs", Stop);
+            Assert.Equal(HttpStatusCode.NotFound, input.StatusCode);
+            Assert.DoesNotContain("/tmp/", await input.Content.ReadAsStringAsync(Stop));
+        }
+
         Process.GetCurrentProcess().Refresh();
         long grown = Process.GetCurrentProcess().PeakWorkingSet64 - before;
         Assert.True(grown < 600L << 20, $"It took {grown >> 20} MB.");
@@ -186,7 +201,11 @@ public sealed class HostileTests(Service service) : IClassFixture<Service>
         Chunk("IHDR", header);
         using var data = new MemoryStream();
         using (var zlib = new ZLibStream(data, CompressionLevel.SmallestSize, leaveOpen: true))
-            zlib.Write(new byte[200 << 20]);
+        {
+            for (int i = 0; i < 200; i++)
+                zlib.Write(new byte[1 << 20]);
+        }
+
         Chunk("IDAT", data.ToArray());
         Chunk("IEND", []);
         return png.ToArray();

@@ -31,6 +31,9 @@ public sealed class Service : IAsyncLifetime
     /// <summary>Plates of a tenant that may run at once.</summary>
     public int MostRunning { get; init; } = 50;
 
+    /// <summary>A path in the share that all tenants have.</summary>
+    public string InShare(string name) => folder.File("share", name);
+
     /// <summary>Where it is.</summary>
     public Uri Url => new(silo!.Url!);
 
@@ -80,7 +83,7 @@ public sealed class Service : IAsyncLifetime
         Reader = (await Keys.CreateAsync("reader", "lab-a", ServiceRole.Read, TimeSpan.FromDays(1))).Secret;
         Submitter = (await Keys.CreateAsync("submitter", "lab-a", ServiceRole.Submit, TimeSpan.FromDays(1))).Secret;
         Other = (await Keys.CreateAsync("other", "lab-b", ServiceRole.Submit, TimeSpan.FromDays(1))).Secret;
-        Operator = (await Keys.CreateAsync("operator", "lab-a", ServiceRole.Operate, TimeSpan.FromDays(1))).Secret;
+        Operator = (await Keys.CreateAsync("operator", "operators", ServiceRole.Operate, TimeSpan.FromDays(1))).Secret;
     }
 
     /// <inheritdoc/>

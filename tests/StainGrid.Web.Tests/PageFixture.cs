@@ -29,6 +29,9 @@ public sealed class PageFixture : IAsyncLifetime
     /// <summary>The key of a person who may submit.</summary>
     public string Key { get; private set; } = "";
 
+    /// <summary>The key of a person who may look.</summary>
+    public string ReadKey { get; private set; } = "";
+
     /// <summary>Where the page is.</summary>
     public string Url { get; private set; } = "";
 
@@ -56,7 +59,8 @@ public sealed class PageFixture : IAsyncLifetime
         WriteLongPlate(Path.Combine(Shared, "long"));
 
         string data = folder.File("data");
-        Key = (await Conformance.RunAsync(SiloProcess.CommandPath, ["key", "create", "--state", Path.Combine(data, "state"), "--tenant", "lab", "--name", "Ann Other", "--role", "submit"], folder.Path, Stop)).Trim();
+        Key = await KeyAsync("Ann Other", "submit");
+        ReadKey = await KeyAsync("A Visitor", "read");
         int port = FreePort();   // the same after a restart, so that the page finds it again
         service = await SiloProcess.StartAsync(
             "serve",
@@ -162,6 +166,9 @@ public sealed class PageFixture : IAsyncLifetime
         plateTurn.Dispose();
         folder.Dispose();
     }
+
+    private async Task<string> KeyAsync(string name, string role) => (await Conformance.RunAsync(
+        SiloProcess.CommandPath, ["key", "create", "--state", folder.File("data", "state"), "--tenant", "lab", "--name", name, "--role", role], folder.Path, Stop)).Trim();
 
     private static int FreePort()
     {

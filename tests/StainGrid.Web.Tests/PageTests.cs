@@ -56,6 +56,11 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Fields of B02" })).ToBeVisibleAsync();
         await Expect(page.Locator(".fields .reason")).ToContainTextAsync("B02");
 
+        await page.Locator(".fields li").Filter(new() { Has = page.Locator(".reason") }).GetByRole(AriaRole.Link).ClickAsync();
+        await Expect(page.Locator(".notice .reason")).ToContainTextAsync("B02");
+        await page.GoBackAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Fields of B02" })).ToBeVisibleAsync();   // the place is kept
+
         // The figures of the wells are those of the table.
         await page.GetByLabel("Figure", new() { Exact = true }).SelectOptionAsync("P99");
         await page.GetByLabel("Channel", new() { Exact = true }).SelectOptionAsync("NFH_CONFOCAL");
@@ -113,6 +118,7 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
     [Fact]
     public async Task A_plate_is_cancelled_and_retried_and_a_service_that_was_killed_is_found_again()
     {
+        string before = await fixture.PlateAsync();
         var complaints = new List<string>();
         var page = await fixture.OpenAsync(signedIn: true, complaints: complaints);
         await page.GotoAsync(fixture.Url + "#/submit");
@@ -132,6 +138,13 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         await Expect(page.GetByText("The connection was lost")).ToBeVisibleAsync();
         await Expect(page.GetByText("The connection was lost")).ToBeHiddenAsync(new() { Timeout = Patience });
 
+        // The input of a field can be looked at while it is stained.
+        await page.GetByRole(AriaRole.Link, new() { NameRegex = new Regex("^C03 field") }).And(page.Locator("h3 a")).ClickAsync();
+        await Expect(page.GetByText("This field is running")).ToBeVisibleAsync();
+        await SettledAsync(Canvas(page, "Input"));
+        await Expect(page.Locator(".pane")).ToHaveCountAsync(1);
+        await page.GoBackAsync();
+
         // No is no.
         await page.GetByRole(AriaRole.Button, new() { Name = "Cancel the plate" }).ClickAsync();
         await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "No" }).ClickAsync();
@@ -145,6 +158,8 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
 
         await page.GotoAsync(fixture.Url + "#/plates?state=cancelled&text=long");
         await Expect(page.GetByRole(AriaRole.Link, new() { Name = "A long one" })).ToBeVisibleAsync();
+        await page.GotoAsync($"{fixture.Url}#/plates?state=complete&text={before}");
+        await Expect(page.GetByRole(AriaRole.Link, new() { Name = "Shared plate" })).ToBeVisibleAsync();   // of before the restart
         await page.GetByLabel("State").SelectOptionAsync("failed");
         await Expect(page.GetByText("No plate is like that.")).ToBeVisibleAsync();
         Assert.Empty(complaints);
@@ -230,6 +245,20 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         await page.GetByRole(AriaRole.Button, new() { Name = "Sign in" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Typed before", Level = 1 })).ToBeVisibleAsync(new() { Timeout = Patience });
         await Expect(page.Locator(".heading .state")).ToHaveTextAsync("complete", new() { Timeout = Patience });
+    }
+
+    [Fact]
+    public async Task A_key_that_may_read_alone_sees_plates_and_no_way_to_change_them()
+    {
+        string plate = await fixture.PlateAsync();
+        var page = await fixture.OpenAsync(signedIn: false);
+        await page.GotoAsync($"{fixture.Url}#/plates?text={plate}");
+        await page.GetByLabel("API key").FillAsync(fixture.ReadKey);
+        await page.GetByRole(AriaRole.Button, new() { Name = "Sign in" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Link, new() { Name = "Shared plate" })).ToBeVisibleAsync();   // where the address led
+        await Expect(page.GetByRole(AriaRole.Link, new() { NameRegex = new Regex("^Submit") })).ToHaveCountAsync(0);
+        await page.GotoAsync(fixture.Url + "#/submit");
+        await Expect(page.GetByText("Your key may look at plates")).ToBeVisibleAsync();
     }
 
     [Fact]

@@ -20,12 +20,13 @@ function useHash(): string {
 function View({ hash, who }: { hash: string; who: Me }) {
   const [path, query] = hash.replace(/^#\/?/, "").split("?");
   const parts = path.split("/").map(decodeURIComponent);
-  if (parts[0] === "submit") return <Submit />;
+  if (parts[0] === "submit")
+    return maySubmit(who) ? <Submit /> : <><Heading title="Submit a plate" /><p>Your key may look at plates, not submit them. Ask whoever runs this service for one that may.</p></>;
   if (parts[0] === "plates" && parts[1] && parts[2] === "fields" && parts.length === 6)
     return <FieldView key={path} plateId={parts[1]} path={parts.slice(3).join("/")} />;
   if (parts[0] === "plates" && parts[1])
     return <PlateView key={parts[1]} plateId={parts[1]} well={parts[2] === "wells" ? parts[3] ?? null : null} mayAct={maySubmit(who)} />;
-  if (parts[0] === "" || parts[0] === "plates") return <Plates query={query ?? ""} />;
+  if (parts[0] === "" || parts[0] === "plates") return <Plates query={query ?? ""} maySubmit={maySubmit(who)} />;
   return <><Heading title="Not found" /><p>There is no such view. <a href="#/plates">All plates</a></p></>;
 }
 

@@ -8,7 +8,7 @@ const PAGE = 50, EVERY = 3000, MOST_FOLLOWED = 20;
 /** A source as a person knows it: an upload's number is nothing that anybody knows. */
 const sourceName = (source: string) => source.startsWith("upload:") ? "uploaded" : source;
 
-export function Plates({ query }: { query: string }) {
+export function Plates({ query, maySubmit }: { query: string; maySubmit: boolean }) {
   const asked = new URLSearchParams(query);
   const state = asked.get("state") ?? "", text = asked.get("text") ?? "";
   const [typed, setTyped] = useState(text);
@@ -63,7 +63,7 @@ export function Plates({ query }: { query: string }) {
 
   return (
     <>
-      <Heading title="Plates"><a class="button primary" href="#/submit">Submit a plate</a></Heading>
+      <Heading title="Plates">{maySubmit && <a class="button primary" href="#/submit">Submit a plate</a>}</Heading>
       <form class="filter" role="search" aria-label="Plates" onSubmit={event => { event.preventDefault(); ask({ text: typed.trim() }); }}>
         <div><label for="state">State</label>
           <select id="state" value={state} onChange={event => ask({ state: event.currentTarget.value })}>

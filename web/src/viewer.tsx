@@ -1,10 +1,11 @@
 import OpenSeadragon from "openseadragon";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { getJson, plateUrl, type FieldStatus, type PlateStatus } from "./api";
+import { getJson, plateUrl, sleep, type FieldStatus, type PlateStatus } from "./api";
 import { Bar, ErrorLine, Heading, State, announce } from "./common";
 import { shareOf } from "./wells";
 import { ZarrImage, type Shown } from "./zarr";
 
+const EVERY = 3000;
 type Layout = "side" | "blended" | "input" | "labels";
 const LAYOUTS: [Layout, string][] = [["side", "Side by side"], ["blended", "Blended"], ["input", "Input only"], ["labels", "Labels only"]];
 
@@ -56,24 +57,37 @@ function useField(plateId: string, path: string) {
   useEffect(() => {
     const stop = new AbortController();
     async function load() {
-      const [list, status] = await Promise.all([
-        getJson<{ fields: FieldStatus[] }>(`${url}/fields`, stop.signal),
-        getJson<PlateStatus>(url, stop.signal),
-      ]);
-      setFields(list.fields);
+      const [first, status] = await Promise.all([list(), getJson<PlateStatus>(url, stop.signal)]);
       setPlate(status);
-      const complete = list.fields.find(field => field.path === path)?.state === "complete";
-      const [input, labels] = await Promise.all([
-        ZarrImage.open(`${url}/input/${path}`, stop.signal).catch(problem => { setInputError(problem); return null; }),
-        complete ? ZarrImage.open(`${url}/zarr/${path}`, stop.signal) : null,
-      ]);
-      const look = async (image: ZarrImage | null, all: boolean): Promise<Look> =>
-        image ? { plane: image.plane, channels: await image.channelsToShow(all, image.plane) } : { plane: 0, channels: [] };
-      const chosen = { input: await look(input, true), labels: await look(labels, false) };
+      const input = await ZarrImage.open(`${url}/input/${path}`, stop.signal).catch(problem => { setInputError(problem); return null; });
+      const inputLook = await look(input, true);
+      let state = first;
+      if (state === "running" || state === "pending") {
+        // The input can be looked at while the labels are made.
+        setLooks({ input: inputLook, labels: await look(null, false) });
+        setImages({ input, labels: null });
+        while (state === "running" || state === "pending") {
+          await sleep(EVERY, stop.signal);
+          state = await list();
+        }
+      }
+      const labels = state === "complete" ? await ZarrImage.open(`${url}/zarr/${path}`, stop.signal) : null;
+      const labelsLook = await look(labels, false);
       if (stop.signal.aborted) return;
-      setLooks(chosen);
+      setLooks(known => ({ input: known?.input ?? inputLook, labels: labelsLook }));
       setImages({ input, labels });
     }
+
+    async function list() {
+      const { fields } = await getJson<{ fields: FieldStatus[] }>(`${url}/fields`, stop.signal);
+      setFields(fields);
+      return fields.find(field => field.path === path)?.state;
+    }
+
+    async function look(image: ZarrImage | null, all: boolean): Promise<Look> {
+      return image ? { plane: image.plane, channels: await image.channelsToShow(all, image.plane) } : { plane: 0, channels: [] };
+    }
+
     load().catch(problem => { if (!stop.signal.aborted) setError(problem); });
     return () => stop.abort();
   }, [url, path]);
@@ -86,7 +100,7 @@ export function FieldView({ plateId, path }: { plateId: string; path: string }) 
   const [blend, setBlend] = useState(0.6);
   const [tileError, setTileError] = useState<unknown>(null);
   const first = useRef(looks);
-  if (!first.current) first.current = looks;
+  if (!first.current || first.current.labels.channels.length < (looks?.labels.channels.length ?? 0)) first.current = looks;
   async function contrast(byPixels: boolean) {
     if (!images || !looks || !first.current) return;
     const [input, labels] = await Promise.all((["input", "labels"] as const).map(async kind => ({

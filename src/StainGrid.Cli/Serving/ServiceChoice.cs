@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net;
 using StainGrid.Grains;
 using StainGrid.Imaging;
 using StainGrid.Silo.Http;
@@ -18,6 +19,8 @@ internal sealed class ServiceChoice
     private readonly Option<string?> uploads = Setting("uploads", "DIR", "The folder for uploads, which all silos see. Without it the service takes none.");
     private readonly Option<string?> models = Setting("models", "FILE,..", "The models that plates may name, by commas, the default first; a model's name is its file's. Default: the one that comes with the command.");
     private readonly Option<string?> shares = Setting("shares", "NAME=STORE,..", "Stores that callers may name plates in, as share:NAME/PATH, by commas; TENANT/NAME=STORE is for one tenant alone.");
+    private readonly Option<string?> operators = Setting("operator-tenant", "NAME", "The tenant whose keys of role operate see all of the service: the dashboard, and everybody's audit log. Default: operators.");
+    private readonly Option<string?> proxies = Setting("trusted-proxies", "IP,..", "The proxies whose X-Forwarded headers are believed, by commas.");
     private readonly Option<string?> rate = Setting("requests-per-second", "N", "Requests a second that a caller may make. Default: 200.");
 
     /// <summary>The name of an option's variable in the environment.</summary>
@@ -33,7 +36,7 @@ internal sealed class ServiceChoice
     /// <summary>Adds the options to a command; without the places where another folder holds all of them.</summary>
     public void AddTo(Command command, bool places)
     {
-        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, shares, rate])
+        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, shares, operators, proxies, rate])
             command.Options.Add(option);
     }
 
@@ -86,6 +89,8 @@ internal sealed class ServiceChoice
             },
             OidcAuthority = Value(parsed, authority),
             OidcAudience = Value(parsed, audience) ?? defaults.OidcAudience,
+            OperatorTenant = Value(parsed, operators) ?? defaults.OperatorTenant,
+            TrustedProxies = [.. Split(Value(parsed, proxies)).Select(proxy => IPAddress.TryParse(proxy, out var ip) ? ip : throw new ArgumentException($"--trusted-proxies '{proxy}' is no IP address."))],
             Certificate = Value(parsed, certificate),
             CertificateKey = Value(parsed, certificateKey),
             RequestsPerSecond = Value(parsed, rate) is not { } text ? defaults.RequestsPerSecond

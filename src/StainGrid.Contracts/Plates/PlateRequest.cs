@@ -34,9 +34,14 @@ public sealed record PlateRequest
         ArgumentNullException.ThrowIfNull(text);
         if (SourceName is null)
             return text;
-        foreach (var (place, name) in (ReadOnlySpan<(string, string)>)[(Output, "the result"), (Source, SourceName), (Settings.Model, Path.GetFileName(StainSettings.Place(Settings.Model)))])
+        foreach (var (place, name) in (ReadOnlySpan<(string, string)>)
+            [
+                (Output, "the result"), (Source, SourceName), (Parent(Source), Parent(SourceName)), (Settings.Model, Path.GetFileName(StainSettings.Place(Settings.Model))),
+            ])
             text = text.Replace(Uri.UnescapeDataString(StainSettings.Place(place)), name, StringComparison.Ordinal).Replace(StainSettings.Place(place), name, StringComparison.Ordinal);
         return text;
+
+        static string Parent(string place) => place.LastIndexOf('/') is > 0 and var end ? place[..end] : place;   // of a manifest: what its files are below
     }
 
     /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>

@@ -34,6 +34,7 @@ public sealed partial class PlateGrain(
     private long tilesOfEndedFields;
     private int devices;
     private bool ran;
+    private bool ending;
     private string? waiting;
     private Task? run;
     private PlateOutput? output;
@@ -51,7 +52,10 @@ public sealed partial class PlateGrain(
     // Kept for the activation: it knows what it has listed.
     private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!, Record.ContentHash);
 
-    private bool IsFinal => Record.State is not (PlateState.New or PlateState.Running);
+    // An end is told once it is durable.
+    private PlateState State => ending ? PlateState.Running : Record.State;
+
+    private bool IsFinal => State is not (PlateState.New or PlateState.Running);
 
     /// <inheritdoc/>
     public override Task OnActivateAsync(CancellationToken cancellationToken) => WakeAsync();
@@ -136,7 +140,7 @@ public sealed partial class PlateGrain(
         return new PlateStatus
         {
             PlateId = PlateId,
-            State = Record.State,
+            State = State,
             Version = this.version,
             Wells = wells ??= Fields.Select(field => field.Well).Distinct().Count(),
             Fields = Record.Fields.Length,
@@ -385,7 +389,7 @@ public sealed partial class PlateGrain(
         {
             // The store fails, or a silo was lost at the wrong moment: the plate is woken again, and keeps the fields that run.
             LogRun(logger, e, PlateId);
-            waiting = Record.Request!.Tell($"{e.Message.Split('\n')[0]} The plate tries again.");
+            waiting = Record.Request!.SourceName is null ? $"{e.Message.Split('\n')[0]} The plate tries again." : "The store fails, or a silo was lost. The plate tries again.";
             Change();
             await Task.Delay(Beat);
         }
@@ -516,14 +520,34 @@ public sealed partial class PlateGrain(
 
     private async Task EndAsync(PlateState state)
     {
-        Record.State = state;
-        await SaveAsync();
+        (Record.State, ending) = (state, true);
+        try
+        {
+            await WriteAsync();
+        }
+        catch
+        {
+            Record.State = PlateState.Running;
+            throw;
+        }
+        finally
+        {
+            ending = false;
+            Change();
+        }
+
         await Index.SetAsync(Summary);
         await ForgetReminderAsync();
         DelayDeactivation(TimeSpan.FromMinutes(10));
     }
 
     private async Task SaveAsync()
+    {
+        await WriteAsync();
+        Change();
+    }
+
+    private async Task WriteAsync()
     {
         await saving.WaitAsync();
         try
@@ -534,8 +558,6 @@ public sealed partial class PlateGrain(
         {
             saving.Release();
         }
-
-        Change();
     }
 
     private async Task ForgetReminderAsync()

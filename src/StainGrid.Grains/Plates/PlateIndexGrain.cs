@@ -21,16 +21,16 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<PlateSummary>> ListAsync() => Task.FromResult<IReadOnlyList<PlateSummary>>([.. Newest]);
+    public Task<IReadOnlyList<PlateSummary>> ListAsync() => Task.FromResult<IReadOnlyList<PlateSummary>>([.. NewestFirst(plates.State.Plates.Values)]);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<PlateSummary>> QueryAsync(PlateQuery query)
     {
         ArgumentNullException.ThrowIfNull(query);
         var after = query.After is null ? null : plates.State.Plates.GetValueOrDefault(query.After);
-        return Task.FromResult<IReadOnlyList<PlateSummary>>([.. Newest
+        return Task.FromResult<IReadOnlyList<PlateSummary>>([.. NewestFirst(plates.State.Plates.Values
             .Where(plate => plate.PlateId.StartsWith(query.Prefix, StringComparison.Ordinal) && (query.State is null || plate.State == query.State)
-                && (query.Text is null || Contains(plate.Name) || Contains(plate.PlateId) || Contains(plate.Source)))
+                && (query.Text is null || Contains(plate.Name) || Contains(plate.PlateId) || Contains(plate.Source))))
             .SkipWhile(plate => after is not null && Order(plate, after) <= 0)
             .Take(Math.Clamp(query.Limit, 1, PlateQuery.MostPlates))]);
 
@@ -49,13 +49,14 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
         return Task.CompletedTask;
     }
 
-    private IEnumerable<PlateSummary> Newest => plates.State.Plates.Values.Order(Comparer<PlateSummary>.Create(Order));
+    private static IOrderedEnumerable<PlateSummary> NewestFirst(IEnumerable<PlateSummary> plates) => plates.Order(Comparer<PlateSummary>.Create(Order));
 
     private static int Order(PlateSummary one, PlateSummary other) =>
         other.Submitted.CompareTo(one.Submitted) is var order and not 0 ? order : string.CompareOrdinal(one.PlateId, other.PlateId);
 
     private async Task WriteAsync()
     {
+        await Task.Yield();   // who asked notes this write as the next one first
         await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         next = null;
         await (writing = plates.WriteStateAsync());

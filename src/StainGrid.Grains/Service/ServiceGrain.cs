@@ -8,7 +8,7 @@ namespace StainGrid.Grains;
 [Reentrant, RequireSiloMetadata(SiloMetadataKeys.Service, "true")]
 public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Grain, IServiceGrain
 {
-    private const int LongestName = 200, LongestPattern = 1000, MostLabels = 64;
+    private const int LongestSource = 1200, LongestName = 200, LongestPattern = 1000, MostLabels = 64;
 
     private string Tenant => this.GetPrimaryKeyString();
 
@@ -70,7 +70,7 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
     private static void Check(PlateSubmission submission)
     {
         string? problem =
-            submission.Source is null ? "source is missing"
+            submission.Source is null or { Length: > LongestSource } ? $"source must have at most {LongestSource} characters"
             : submission.Name is { } name && (name.Length is 0 or > LongestName || name.Any(char.IsControl)) ? $"name must have 1 to {LongestName} plain characters"
             : submission.Pattern?.Length > LongestPattern ? $"pattern must have at most {LongestPattern} characters"
             : submission.Labels is null || submission.Labels.Count > MostLabels || submission.Labels.Any(label => label is not { Length: > 0 and <= LongestName }) ? "labels must be names of labels"

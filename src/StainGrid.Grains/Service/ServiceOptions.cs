@@ -65,7 +65,10 @@ public sealed record ServiceOptions : IValidatableObject
         };
         if (root is null || (parts[0] == "upload" && !Directory.Exists(root)))
             throw new PlateException($"There is no source '{new string([.. source.Take(200).Where(c => !char.IsControl(c))])}'. Give upload:ID of what you uploaded, or share:NAME/PATH of a store that the operator shares.");
-        return below.Length == 0 ? root : BlobAddress.Append(root, below);
+        if (below.Length == 0)
+            return root;
+        return BlobAddress.IsBlob(root) ? BlobAddress.Append(root, below)
+            : ImagePath.Below(root, below) ?? throw new PlateException("The source is refused: it leads out of its share, perhaps through a link.");
     }
 
     /// <summary>The address of a plate's result.</summary>

@@ -61,6 +61,8 @@ public sealed class BlobGrainStorage(IBlobStore store) : IGrainStorage
     {
         ArgumentNullException.ThrowIfNull(grainState);
         byte[] data = JsonSerializer.SerializeToUtf8Bytes(grainState.State, Json);
+        if (data.Length > MaxBytes)
+            throw new BlobStoreException($"The state {stateName} of {grainId} has {data.Length:N0} bytes, more than the {MaxBytes:N0} that can be read again. It is not written.");
         try
         {
             grainState.ETag = await store.WriteIfAsync(KeyOf(stateName, grainId), data, grainState.ETag);

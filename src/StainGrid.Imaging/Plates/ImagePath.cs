@@ -1,7 +1,7 @@
 namespace StainGrid.Imaging;
 
 /// <summary>Paths of images, and paths that others wrote.</summary>
-internal static class ImagePath
+public static class ImagePath
 {
     private const string ChannelMark = "#channel=";
 
@@ -12,6 +12,7 @@ internal static class ImagePath
         return mark < 0 || File.Exists(path) ? (path, null) : (path[..mark], path[(mark + ChannelMark.Length)..]);
     }
 
+    /// <summary>Puts together what <see cref="Split"/> takes apart.</summary>
     public static string Join(string path, string? channel) => channel is null ? path : path + ChannelMark + channel;
 
     /// <summary>A path below a folder, or null where it leads out of it: absolute, "..", or through a link.</summary>

@@ -34,9 +34,6 @@ public sealed class PlaneZarr
         description = description with { Channels = [new OmeZarrChannel("INPUT", Start: start, End: end)] };
     }
 
-    /// <summary>The bytes that the smaller levels take.</summary>
-    public long HeldBytes => smaller.Sum(level => (long)level.Length * sizeof(ushort));
-
     /// <summary>A file of the image.</summary>
     /// <param name="key">Its place: .zgroup, .zattrs, LEVEL/.zarray or LEVEL/0/0/0/ROW/COLUMN.</param>
     /// <returns>Its bytes, or null where there is none of this name.</returns>

@@ -11,7 +11,7 @@ public sealed record HttpOptions : IValidatableObject
     [Required, RegularExpression(@"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]):\d{1,5}", ErrorMessage = "The HTTP address must be IP:PORT, as in 127.0.0.1:5080.")]
     public string Listen { get; init; } = "127.0.0.1:5080";
 
-    /// <summary>A PEM file with the certificate of TLS; null for plain HTTP, which is for loopback or behind a proxy that ends TLS.</summary>
+    /// <summary>A PEM file with the certificate of TLS, and those of its issuers behind it; null for plain HTTP, which is for loopback or behind a proxy that ends TLS.</summary>
     public string? Certificate { get; init; }
 
     /// <summary>The PEM file with the certificate's key; null where <see cref="Certificate"/> has it.</summary>
@@ -37,6 +37,14 @@ public sealed record HttpOptions : IValidatableObject
     /// <summary>The token's claim that has the roles: read, submit, operate.</summary>
     [Required]
     public string OidcRolesClaim { get; init; } = "roles";
+
+    /// <summary>The tenant whose operators see all of the service: the dashboard, and everybody's audit log. Other tenants' operators see the audit log of their own.</summary>
+    [Required]
+    public string OperatorTenant { get; init; } = "operators";
+
+    /// <summary>The addresses of proxies whose X-Forwarded headers are believed; empty for none.</summary>
+    [Required]
+    public IReadOnlyList<IPAddress> TrustedProxies { get; init; } = [];
 
     /// <summary>Requests a second and caller; four times as many may come at once.</summary>
     [Range(1, 1_000_000)]

@@ -7,9 +7,11 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.RateLimiting;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.FileProviders;
 using Microsoft.Extensions.Logging;
@@ -40,7 +42,7 @@ internal static class HttpService
             kestrel.Listen(options.EndPoint, listen =>
             {
                 if (options.Certificate is not null)
-                    listen.UseHttps(X509Certificate2.CreateFromPemFile(options.Certificate, options.CertificateKey));
+                    listen.UseHttps(https => Certify(https, options));
             });
         });
         services.AddSingleton(options);
@@ -67,6 +69,20 @@ internal static class HttpService
     /// <summary>Maps the service's routes.</summary>
     public static void Map(WebApplication app, HttpOptions options)
     {
+        if (options.TrustedProxies.Count > 0)
+        {
+            var forwarded = new ForwardedHeadersOptions { ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost };
+            forwarded.KnownProxies.Clear();
+            foreach (var proxy in options.TrustedProxies)
+                forwarded.KnownProxies.Add(proxy);
+            app.UseForwardedHeaders(forwarded);
+        }
+
+        app.Use((context, next) =>
+        {
+            context.RequestServices.GetRequiredService<AuditLog>().Note(context);
+            return next(context);
+        });
         app.UseExceptionHandler();
         Problems.FillEmpty(app);
         app.Use((context, next) => GuardAsync(context, next, options));
@@ -84,7 +100,6 @@ internal static class HttpService
 
         app.UseRouting();
         app.UseAuthentication();
-        app.Use((context, next) => context.RequestServices.GetRequiredService<AuditLog>().NoteAsync(context, () => next(context)));
         app.UseRateLimiter();
         app.UseAuthorization();
         SystemEndpoints.Map(app, options);
@@ -92,7 +107,7 @@ internal static class HttpService
         ResultEndpoints.Map(app);
         UploadEndpoints.Map(app);
         app.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
-        app.MapOrleansDashboard("/dashboard").RequireAuthorization(nameof(ServiceRole.Operate)).ExcludeFromDescription();
+        app.MapOrleansDashboard("/dashboard").RequireAuthorization(AccessSetup.AllTenants).ExcludeFromDescription();
     }
 
     /// <summary>Where a service that has started listens, as a URL.</summary>
@@ -108,6 +123,8 @@ internal static class HttpService
         headers.ContentSecurityPolicy = request.Path.StartsWithSegments("/dashboard")
             ? "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
             : "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; frame-ancestors 'none'";
+        if (!options.RequireAuthentication && (request.Headers.ContainsKey("X-Forwarded-For") || request.Headers.ContainsKey("Forwarded")))
+            return Problems.Of(StatusCodes.Status421MisdirectedRequest, "A proxy asks for others, but this service asks nobody who they are. Require authentication (--auth true).").ExecuteAsync(context);
         if (!options.RequireAuthentication && !(request.Host.Host == "localhost" || (IPAddress.TryParse(request.Host.Host.Trim('[', ']'), out var host) && IPAddress.IsLoopback(host))))
             return Problems.Of(StatusCodes.Status421MisdirectedRequest, "This service is for this machine alone: ask it as 127.0.0.1 or localhost.").ExecuteAsync(context);
         bool changes = !HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method) && !HttpMethods.IsOptions(request.Method);
@@ -120,7 +137,7 @@ internal static class HttpService
     {
         limiter.RejectionStatusCode = StatusCodes.Status429TooManyRequests;
         limiter.GlobalLimiter = PartitionedRateLimiter.CreateChained(
-            PartitionedRateLimiter.Create<HttpContext, string>(context => RateLimitPartition.GetTokenBucketLimiter(Who(context), _ => new TokenBucketRateLimiterOptions
+            PartitionedRateLimiter.Create<HttpContext, string>(context => context.Request.Path == "/health/live" ? RateLimitPartition.GetNoLimiter("live") : RateLimitPartition.GetTokenBucketLimiter(Who(context), _ => new TokenBucketRateLimiterOptions
             {
                 TokenLimit = 4 * options.RequestsPerSecond,
                 TokensPerPeriod = options.RequestsPerSecond,
@@ -139,8 +156,17 @@ internal static class HttpService
             await Problems.Of(StatusCodes.Status429TooManyRequests, "You ask too often, or too much at once. Ask again later.").ExecuteAsync(rejected.HttpContext);
         };
 
-        static string Who(HttpContext context) =>
-            context.Request.Path.StartsWithSegments("/health") ? "health" : Caller.Find(context.User)?.Id ?? $"address:{context.Connection.RemoteIpAddress}";
+        static string Who(HttpContext context) => Caller.Find(context.User)?.Id ?? $"address:{context.Connection.RemoteIpAddress}";
+    }
+
+    // With what stands behind the certificate in its file, so that callers need not know its issuers.
+    private static void Certify(HttpsConnectionAdapterOptions https, HttpOptions options)
+    {
+        using var own = X509Certificate2.CreateFromPemFile(options.Certificate!, options.CertificateKey);
+        https.ServerCertificate = X509CertificateLoader.LoadPkcs12(own.Export(X509ContentType.Pkcs12), null);
+        https.ServerCertificateChain = [];
+        https.ServerCertificateChain.ImportFromPemFile(options.Certificate!);
+        https.ServerCertificateChain.RemoveAt(0);
     }
 
     private static Task Describe(OpenApiDocument document, OpenApiDocumentTransformerContext context, CancellationToken cancellationToken)

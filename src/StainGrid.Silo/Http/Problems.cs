@@ -25,10 +25,12 @@ internal sealed partial class Problems(ILogger<Problems> logger) : IExceptionHan
             StainGridException e => (StatusOf(e.Error), e.Message),
             BadHttpRequestException e => (e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "The body is larger than this service takes." : $"The request is not understood: {Reason(e)}"),
             OperationCanceledException when context.RequestAborted.IsCancellationRequested => (499, "The caller went away."),
+            OperationCanceledException => (StatusCodes.Status503ServiceUnavailable, "This silo stops. Ask again."),
+            Imaging.BlobStoreException or IOException or UnauthorizedAccessException => (StatusCodes.Status503ServiceUnavailable, "The service's store does not answer. Ask again."),
             Exception e when e.IsTransient(cancellationToken) => (StatusCodes.Status503ServiceUnavailable, "The cluster does not answer. Ask again."),
             _ => (StatusCodes.Status500InternalServerError, "The service failed; its log says why."),
         };
-        if (status == StatusCodes.Status500InternalServerError)
+        if (status == StatusCodes.Status500InternalServerError || exception is Imaging.BlobStoreException or IOException or UnauthorizedAccessException)
             LogFailure(logger, exception, context.Request.Method, context.Request.Path);
         if (exception is StainGridException { RetryAfter: { } delay })
             context.Response.Headers.RetryAfter = Math.Ceiling(delay.TotalSeconds).ToString(CultureInfo.InvariantCulture);

@@ -83,8 +83,9 @@ internal static class SystemEndpoints
                 if (!DateOnly.TryParseExact(day ?? DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture), "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date))
                     throw new BadHttpRequestException("day is written as 2026-11-26.");
                 context.Response.ContentType = "application/x-ndjson";
-                await foreach (var lines in log.ReadAsync(date, context.RequestAborted))
-                    await context.Response.Body.WriteAsync(lines, context.RequestAborted);
+                var caller = Caller.Of(context.User);
+                await foreach (string line in log.ReadAsync(date, AccessSetup.OperatesAll(caller, options) ? null : caller.Tenant, context.RequestAborted))
+                    await context.Response.WriteAsync(line + "\n", context.RequestAborted);
             })
             .RequireAuthorization(nameof(ServiceRole.Operate)).WithTags("system").WithName("audit").WithSummary("Who did what on a day, as JSON lines.").Produces(StatusCodes.Status200OK, contentType: "application/x-ndjson");
     }

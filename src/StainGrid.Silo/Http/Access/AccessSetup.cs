@@ -4,6 +4,7 @@ using System.Xml.Linq;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.JwtBearer;
 using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.DataProtection;
 using Microsoft.AspNetCore.DataProtection.KeyManagement;
 using Microsoft.AspNetCore.DataProtection.Repositories;
 using Microsoft.AspNetCore.Http;
@@ -18,6 +19,9 @@ namespace StainGrid.Silo.Http;
 /// <summary>Sets up who may do what.</summary>
 internal static class AccessSetup
 {
+    /// <summary>The policy of what shows all tenants' matters.</summary>
+    public const string AllTenants = nameof(AllTenants);
+
     public const string KeyScheme = "key", TokenScheme = "oidc", SessionScheme = "session", NoneScheme = "none";
     private const string ChoiceScheme = "choice";
     private const string Bearer = "Bearer ";
@@ -25,7 +29,7 @@ internal static class AccessSetup
     public static void AddAccess(this IServiceCollection services, HttpOptions options, IBlobStore state)
     {
         services.AddSingleton(_ => ApiKeys.Of(state));
-        services.AddDataProtection();
+        services.AddDataProtection().SetApplicationName("staingrid");   // not by the folder it runs in, which may differ from silo to silo
         services.Configure<KeyManagementOptions>(keys => keys.XmlRepository = new StoredSessionKeys(state.Within("service/session-keys")));
         var authentication = services.AddAuthentication(options.RequireAuthentication ? ChoiceScheme : NoneScheme)
             .AddScheme<AuthenticationSchemeOptions, NoAuthentication>(NoneScheme, null)
@@ -65,11 +69,16 @@ internal static class AccessSetup
             .AddPolicy(nameof(ServiceRole.Read), policy => Require(policy, ServiceRole.Read))
             .AddPolicy(nameof(ServiceRole.Submit), policy => Require(policy, ServiceRole.Submit))
             .AddPolicy(nameof(ServiceRole.Operate), policy => Require(policy, ServiceRole.Operate))
+            .AddPolicy(AllTenants, policy => policy.RequireAuthenticatedUser().RequireAssertion(context => Caller.Find(context.User) is { } caller && OperatesAll(caller, options)))
             .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAssertion(context => Caller.Find(context.User) is not null).Build());
 
         static void Require(AuthorizationPolicyBuilder policy, ServiceRole least) =>
             policy.RequireAuthenticatedUser().RequireAssertion(context => Caller.Find(context.User)?.Role >= least);
     }
+
+    /// <summary>Whether a caller may see all tenants' matters.</summary>
+    public static bool OperatesAll(Caller caller, HttpOptions options) =>
+        caller.Role == ServiceRole.Operate && (!options.RequireAuthentication || caller.Tenant == options.OperatorTenant);
 
     /// <summary>The scheme that a key or token is of.</summary>
     public static string SchemeOf(string credential, HttpOptions options) =>
@@ -94,6 +103,11 @@ internal static class AccessSetup
         token.TokenValidationParameters.NameClaimType = "name";
         token.Events = new JwtBearerEvents
         {
+            OnAuthenticationFailed = context =>
+            {
+                context.Fail(context.Exception);   // also where the provider is not reachable: nobody is let in, and it is no failure of the service's
+                return Task.CompletedTask;
+            },
             OnTokenValidated = context =>
             {
                 var principal = context.Principal!;

@@ -131,6 +131,8 @@ public sealed class ApiKeys(IBlobStore store, TimeProvider? time = null)
         {
             long now = time.GetTimestamp();
             entry = ((await ReadAsync(Place(id), cancellationToken)).Key, now);
+            if (entry.Key is null)
+                return null;   // made up: not remembered, or it would push out those that are not
             if (known.Count >= MostRemembered)
                 known.Clear();
             known[id] = entry;

@@ -25,40 +25,48 @@ internal sealed record AuditEntry(DateTimeOffset Time, string Caller, string? Na
 /// written together, within a second or so.</summary>
 internal sealed partial class AuditLog(IBlobStore store, string silo, ILogger<AuditLog> logger) : BackgroundService
 {
-    private const int LongestPath = 500, MostWaiting = 100_000;
+    private const int LongestPath = 500, MostWaiting = 100_000, Largest = 16 << 20;
     private static readonly TimeSpan Gathering = TimeSpan.FromSeconds(1);
 
     private readonly Channel<AuditEntry> entries = Channel.CreateBounded<AuditEntry>(new BoundedChannelOptions(MostWaiting) { SingleReader = true });
+    private readonly StringBuilder unwritten = new();
 
-    /// <summary>Notes a request, once it is answered.</summary>
-    public async Task NoteAsync(HttpContext context, Func<Task> answer)
+    /// <summary>Notes a request, once it is answered: only then its status is known.</summary>
+    public void Note(HttpContext context) => context.Response.OnCompleted(() =>
     {
-        bool counts = !HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method) && !HttpMethods.IsPatch(context.Request.Method);
-        try
+        var (request, status) = (context.Request, context.Response.StatusCode);
+        bool changes = !HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method) && !HttpMethods.IsPatch(request.Method);
+        if (status == StatusCodes.Status429TooManyRequests
+            || !(changes || status is StatusCodes.Status401Unauthorized or StatusCodes.Status403Forbidden || request.Path.StartsWithSegments("/v1/audit")))
         {
-            await answer();
+            return Task.CompletedTask;
         }
-        finally
-        {
-            int status = context.Response.StatusCode;
-            if (counts || status is StatusCodes.Status401Unauthorized or StatusCodes.Status403Forbidden || context.Request.Path.StartsWithSegments("/v1/audit"))
-            {
-                var caller = Caller.Find(context.User);
-                string path = context.Request.Path.Value ?? "";
-                await entries.Writer.WriteAsync(new AuditEntry(
-                    DateTimeOffset.UtcNow, caller?.Id ?? "?", caller?.Name, caller?.Tenant, context.Connection.RemoteIpAddress?.ToString(),
-                    context.Request.Method, path.Length > LongestPath ? path[..LongestPath] : path, status));
-            }
-        }
-    }
+
+        var caller = Caller.Find(context.User);
+        string path = request.Path.Value ?? "";
+        var entry = new AuditEntry(
+            DateTimeOffset.UtcNow, caller?.Id ?? "?", caller?.Name, caller?.Tenant, context.Connection.RemoteIpAddress?.ToString(),
+            request.Method, path.Length > LongestPath ? path[..LongestPath] : path, status);
+        if (!entries.Writer.TryWrite(entry))
+            LogLost(logger, entry.Caller, entry.Method, entry.Path, entry.Status);
+        return Task.CompletedTask;
+    });
 
     /// <summary>The entries of a day, as JSON lines, in the order of their time for each silo.</summary>
-    public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(DateOnly day, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <param name="day">The day, UTC.</param>
+    /// <param name="tenant">Only entries of this tenant; null for all.</param>
+    /// <param name="cancellationToken">Stops the reading.</param>
+    public async IAsyncEnumerable<string> ReadAsync(DateOnly day, string? tenant, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
         await foreach (string key in store.ListAsync(Folder(day), cancellationToken))
         {
-            if (await store.ReadBlobAsync(key, 256 << 20, cancellationToken) is { } blob)
-                yield return blob.Data;
+            if (await store.ReadBlobAsync(key, 256 << 20, cancellationToken) is not { } blob)
+                continue;
+            foreach (string line in Encoding.UTF8.GetString(blob.Data.Span).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            {
+                if (tenant is null || JsonSerializer.Deserialize<AuditEntry>(line, StainGridJson.Options)?.Tenant == tenant)
+                    yield return line;
+            }
         }
     }
 
@@ -67,45 +75,53 @@ internal sealed partial class AuditLog(IBlobStore store, string silo, ILogger<Au
     {
         entries.Writer.TryComplete();
         await base.StopAsync(cancellationToken);
-        await WriteAsync(CancellationToken.None);
+        await WriteAsync(cancellationToken);
     }
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        while (await entries.Reader.WaitToReadAsync(stoppingToken))
+        try
         {
-            await Task.Delay(Gathering, stoppingToken);
-            await WriteAsync(stoppingToken);
+            while (await entries.Reader.WaitToReadAsync(stoppingToken))
+            {
+                await Task.Delay(Gathering, stoppingToken);
+                await WriteAsync(stoppingToken);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // What is left is written by the stop.
         }
     }
 
     private static string Folder(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) + "/";
 
+    // Tries until it is written or the wait for the next try is cancelled; what is not written waits for the next time.
     private async Task WriteAsync(CancellationToken cancellationToken)
     {
-        var lines = new StringBuilder();
-        while (lines.Length < 16 << 20 && entries.Reader.TryRead(out var entry))
-            lines.Append(JsonSerializer.Serialize(entry, StainGridJson.Options)).Append('\n');
-        if (lines.Length == 0)
-            return;
-        var now = DateTimeOffset.UtcNow;
-        string key = Folder(DateOnly.FromDateTime(now.UtcDateTime)) + string.Create(CultureInfo.InvariantCulture, $"{now:HHmmss.fffffff}-{silo}.jsonl");
-        for (int tries = 1; ; tries++)
+        while (unwritten.Length < Largest && entries.Reader.TryRead(out var entry))
+            unwritten.Append(JsonSerializer.Serialize(entry, StainGridJson.Options)).Append('\n');
+        for (int tries = 1; unwritten.Length > 0; tries++)
         {
             try
             {
-                await store.WriteAsync(key, Encoding.UTF8.GetBytes(lines.ToString()), cancellationToken);
-                return;
+                var now = DateTimeOffset.UtcNow;
+                string key = Folder(DateOnly.FromDateTime(now.UtcDateTime)) + string.Create(CultureInfo.InvariantCulture, $"{now:HHmmss.fffffff}-{silo}.jsonl");
+                await store.WriteAsync(key, Encoding.UTF8.GetBytes(unwritten.ToString()), CancellationToken.None);
+                unwritten.Clear();
             }
-            catch (BlobStoreException e) when (tries < 5 && !cancellationToken.IsCancellationRequested)
+            catch (Exception e)
             {
                 LogFailure(logger, e);
-                await Task.Delay(Gathering * tries, CancellationToken.None);
+                await Task.Delay(Gathering * Math.Min(tries, 30), cancellationToken);
             }
         }
     }
 
     [LoggerMessage(LogLevel.Error, "The audit log cannot be written; trying again.")]
     private static partial void LogFailure(ILogger logger, Exception exception);
+
+    [LoggerMessage(LogLevel.Error, "The audit log is full and loses: {Caller} {Method} {Path} {Status}")]
+    private static partial void LogLost(ILogger logger, string caller, string method, string path, int status);
 }

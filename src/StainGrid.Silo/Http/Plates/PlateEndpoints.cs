@@ -35,11 +35,12 @@ internal static class PlateEndpoints
         read.MapGet("/models", async (TenantClients clients, HttpContext context) =>
                 TypedResults.Ok(new ModelList(await clients.Of(context).ListModelsAsync(context.RequestAborted))))
             .WithName("list-models").WithSummary("The models that plates can be stained with.");
-        submit.MapPost("/plates", async ([FromBody] PlateSubmission submission, [FromHeader(Name = "Idempotency-Key")] string? key, TenantClients clients, HttpContext context) =>
+        submit.MapPost("/plates", async ([FromBody] PlateSubmission submission, [FromHeader(Name = "Idempotency-Key")] string? key, TenantClients clients, IHostApplicationLifetime host, HttpContext context) =>
             {
                 if (key is { Length: 0 or > LongestKey })
                     throw new StainGridException(StainGridError.Refused, $"An Idempotency-Key has 1 to {LongestKey} characters.");
-                var status = await clients.Of(context).SubmitAsync(submission, key, context.RequestAborted);
+                using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, host.ApplicationStopping);   // what asks again asks another silo
+                var status = await clients.Of(context).SubmitAsync(submission, key, stop.Token);
                 return TypedResults.Created($"/v1/plates/{status.PlateId}", status);
             })
             .WithName("submit-plate").WithSummary("Submits a plate. The same Idempotency-Key and body again is the same plate.");
@@ -72,7 +73,7 @@ internal static class PlateEndpoints
         return states.TryGetValue(name, out var state) ? state : throw new StainGridException(StainGridError.Refused, $"state is one of {string.Join(", ", states.Keys)}.");
     }
 
-    private static async Task WatchAsync(string id, [FromHeader(Name = "Last-Event-ID")] string? last, TenantClients clients, IHostApplicationLifetime host, HttpContext context)
+    private static async Task WatchAsync(string id, [FromHeader(Name = "Last-Event-ID")] string? last, TenantClients clients, ApiKeys keys, IHostApplicationLifetime host, HttpContext context)
     {
         long after = last is null ? -1 : long.TryParse(last, out long seen) ? seen : throw new BadHttpRequestException("Last-Event-ID is not one of this service's.");
         var client = clients.Of(context);
@@ -93,6 +94,8 @@ internal static class PlateEndpoints
                 {
                     if (await Task.WhenAny(next, Task.Delay(Quiet, stop.Token)) != next)
                     {
+                        if (Caller.Of(context.User) is { Authentication: "key" } caller && await keys.GetAsync(caller.Id["key:".Length..], stop.Token) is null)
+                            return;   // revoked or expired meanwhile
                         await WriteAsync(": nothing new\n\n");
                         continue;
                     }

@@ -3,7 +3,6 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Net.Http.Headers;
 using StainGrid.Client;
-using StainGrid.Contracts;
 using StainGrid.Imaging;
 
 namespace StainGrid.Silo.Http;
@@ -17,22 +16,15 @@ internal static class ResultEndpoints
     private const long LargestFile = 64L << 20;
     private const int MostFiles = 1000;
 
+    private static readonly SemaphoreSlim s_listings = new(2);
+
     public static void Map(IEndpointRouteBuilder app)
     {
         var read = app.MapGroup("/v1/plates/{id}").RequireAuthorization(nameof(ServiceRole.Read)).WithTags("results");
         read.MapGet("/files", async (string id, string? prefix, string? after, TenantClients clients, HttpContext context) =>
             {
                 var store = await clients.Of(context).ResultAsync(id, context.RequestAborted);
-                var files = new List<string>();
-                await foreach (string key in store.ListAsync(CheckedPrefix(prefix), context.RequestAborted))
-                {
-                    if (IsShown(key) && (after is null || string.CompareOrdinal(key, after) > 0))
-                        files.Add(key);
-                    if (files.Count == MostFiles)
-                        break;
-                }
-
-                return TypedResults.Ok(new ResultFiles(files));
+                return TypedResults.Ok(new ResultFiles(await ListAsync(store, prefix ?? "", after, context.RequestAborted)));
             })
             .WithName("list-files").WithSummary("The names of the result's files, a thousand at a time, in ordinal order; after is the last one of the page before.");
         read.MapMethods("/zarr/{**path}", [HttpMethods.Get, HttpMethods.Head], async (string id, string path, TenantClients clients, HttpContext context) =>
@@ -58,9 +50,33 @@ internal static class ResultEndpoints
     // The grains' state may stand in the store of a plate that ran on an embedded silo.
     private static bool IsShown(string key) => !key.Split('/').Any(part => part.StartsWith(".staingrid", StringComparison.Ordinal));
 
-    private static string CheckedPrefix(string? prefix) =>
-        prefix is null ? "" : prefix.Length <= 200 && !prefix.Contains("..", StringComparison.Ordinal) && !prefix.StartsWith('/') && prefix.All(c => !char.IsControl(c) && c is not ('\\' or ':'))
-            ? prefix : throw new StainGridException(StainGridError.Refused, "prefix is the start of a file's name.");
+    // A store may look at every name for a page: a few at a time.
+    private static async Task<List<string>> ListAsync(IBlobStore store, string prefix, string? after, CancellationToken cancellationToken)
+    {
+        if (!await s_listings.WaitAsync(TimeSpan.FromSeconds(5), cancellationToken))
+            throw new StainGridException(StainGridError.Busy, "Many list files now. Ask again.") { RetryAfter = TimeSpan.FromSeconds(5) };
+        try
+        {
+            var files = new List<string>();
+            await foreach (string key in store.ListAsync(prefix, cancellationToken))
+            {
+                if (IsShown(key) && (after is null || string.CompareOrdinal(key, after) > 0))
+                    files.Add(key);
+                if (files.Count == MostFiles)
+                    break;
+            }
+
+            return files;
+        }
+        catch (ArgumentException e)
+        {
+            throw new StainGridException(StainGridError.Refused, "prefix is the start of a file's name.", e);
+        }
+        finally
+        {
+            s_listings.Release();
+        }
+    }
 
     private static async Task<Blob?> ReadAsync(IBlobStore store, string key, CancellationToken cancellationToken)
     {
@@ -87,107 +103,4 @@ internal static class ResultEndpoints
         ".csv" => "text/csv",
         _ => "application/octet-stream",
     };
-}
-
-/// <summary>The fields' inputs that callers look at: a few stay open.</summary>
-internal sealed class InputImages(BlobFiles blobs) : IDisposable
-{
-    private const int MostOpen = 8;
-    private const long MostPixels = 400_000_000;
-
-    private readonly SemaphoreSlim opening = new(2);
-    private readonly Lock gate = new();
-    private readonly LinkedList<(string Name, Task<Opened> Image)> open = [];
-
-    /// <summary>A file of a field's input, or null where there is none of this name.</summary>
-    /// <exception cref="StainGridException">The input cannot be shown; the message says why.</exception>
-    public async Task<byte[]?> ReadAsync(string name, FieldInput input, string path, CancellationToken cancellationToken)
-    {
-        try
-        {
-            Task<Opened> image;
-            lock (gate)
-            {
-                var node = open.First;
-                while (node is not null && (node.Value.Name != name || node.Value.Image.IsFaulted))
-                    node = node.Next;
-                image = node?.Value.Image ?? Task.Run(() => OpenAsync(input), CancellationToken.None);
-                if (node is not null)
-                    open.Remove(node);
-                open.AddFirst((name, image));
-                if (open.Count > MostOpen)
-                {
-                    Close(open.Last!.Value.Image);
-                    open.RemoveLast();
-                }
-            }
-
-            var opened = await image.WaitAsync(cancellationToken);
-            return await opened.UseAsync(() => Task.Run(() => opened.Zarr.Read(path), cancellationToken));
-        }
-        catch (Exception e) when (e is ImageException or BlobStoreException)
-        {
-            throw new StainGridException(StainGridError.NotFound, $"The input cannot be shown: {e.Message}", e);
-        }
-    }
-
-    public void Dispose()
-    {
-        foreach (var (_, image) in open)
-            Close(image);
-        opening.Dispose();
-    }
-
-    private static void Close(Task<Opened> image) => image.ContinueWith(
-        done => done.Result.Release(), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
-
-    private async Task<Opened> OpenAsync(FieldInput input)
-    {
-        await opening.WaitAsync();
-        try
-        {
-            var image = await ImageReader.OpenStackAsync(input.Files, blobs, limits: new ImageLimits { MaxPixels = MostPixels });
-            try
-            {
-                return new Opened(image, new PlaneZarr(image, input.Plane ?? image.Info.Planes / 2, "input"));
-            }
-            catch
-            {
-                image.Dispose();
-                throw;
-            }
-        }
-        finally
-        {
-            opening.Release();
-        }
-    }
-
-    // Closed when it is neither kept nor read.
-    private sealed class Opened(SourceImage image, PlaneZarr zarr)
-    {
-        private int users = 1;
-
-        public PlaneZarr Zarr => zarr;
-
-        public async Task<byte[]?> UseAsync(Func<Task<byte[]?>> read)
-        {
-            if (Interlocked.Increment(ref users) == 1)
-                throw new StainGridException(StainGridError.Unavailable, "The input was closed. Ask again.");
-            try
-            {
-                return await read();
-            }
-            finally
-            {
-                Release();
-            }
-        }
-
-        public void Release()
-        {
-            if (Interlocked.Decrement(ref users) == 0)
-                image.Dispose();
-        }
-    }
 }

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Hosting;
 
 namespace StainGrid.Silo.Http;
 
@@ -52,7 +53,7 @@ internal static class UploadEndpoints
             context.Response.Headers.CacheControl = "no-store";
             return TypedResults.Ok();
         }).WithName("get-file").WithSummary("How far a file is (tus 1.0).");
-        uploads.MapPatch("/{id}/files/{name}", async (string id, string name, HttpContext context, UploadStore store) =>
+        uploads.MapPatch("/{id}/files/{name}", async (string id, string name, HttpContext context, UploadStore store, IHostApplicationLifetime host) =>
         {
             var request = context.Request;
             if (request.ContentType != "application/offset+octet-stream")
@@ -61,7 +62,8 @@ internal static class UploadEndpoints
                 throw new BadHttpRequestException($"{Offset} is missing or not a number.");
             if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
                 limit.MaxRequestBodySize = LargestPiece;
-            long now = await store.AppendAsync(Caller.Of(context.User).Tenant, id, name, offset, request.Body, context.RequestAborted);
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, host.ApplicationStopping);   // it goes on at another silo
+            long now = await store.AppendAsync(Caller.Of(context.User).Tenant, id, name, offset, request.Body, stop.Token);
             context.Response.Headers[Resumable] = Version;
             context.Response.Headers[Offset] = now.ToString(CultureInfo.InvariantCulture);
             return TypedResults.NoContent();

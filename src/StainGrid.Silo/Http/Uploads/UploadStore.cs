@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Text;
 using Microsoft.AspNetCore.Http;
 using StainGrid.Client;
 using StainGrid.Contracts;
@@ -17,6 +18,7 @@ internal sealed record UploadedFile(string Name, long Length, long Offset);
 internal sealed class UploadStore(string? folder, long largestFile)
 {
     private const int MostFiles = 100_000;
+    private const long Reserve = 1L << 30;   // bytes that stay free on the disk
     private const string Parts = ".parts", LengthEnd = ".length";
     private static readonly TimeSpan Abandoned = TimeSpan.FromDays(7);
     private static readonly string[] s_kinds = [".png", ".tif", ".tiff", ".csv", ".json"];
@@ -33,7 +35,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
         string parts = Path.Combine(Root, Parts, tenant);
         foreach (string old in Directory.Exists(parts) ? Directory.EnumerateDirectories(parts) : [])
         {
-            if (Directory.EnumerateFiles(old).All(file => DateTime.UtcNow - File.GetLastWriteTimeUtc(file) > Abandoned))
+            if (Directory.EnumerateFiles(old).Append(old).All(entry => DateTime.UtcNow - File.GetLastWriteTimeUtc(entry) > Abandoned))
                 Directory.Delete(old, recursive: true);
         }
 
@@ -45,7 +47,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
         string folder = Existing(tenant, id), parts = PartsOf(tenant, id);
         var files = Directory.EnumerateFiles(folder).Select(file => new FileInfo(file)).Select(file => new UploadedFile(file.Name, file.Length, file.Length));
         var begun = Directory.Exists(parts) ? Directory.EnumerateFiles(parts, "*" + LengthEnd).Select(file => Find(tenant, id, Path.GetFileName(file)[..^LengthEnd.Length])).OfType<UploadedFile>() : [];
-        return [.. files.Concat(begun).OrderBy(file => file.Name, StringComparer.Ordinal)];
+        return [.. files.Concat(begun).DistinctBy(file => file.Name).OrderBy(file => file.Name, StringComparer.Ordinal)];
     }
 
     public void Delete(string tenant, string id)
@@ -61,20 +63,20 @@ internal sealed class UploadStore(string? folder, long largestFile)
     {
         string folder = Existing(tenant, id), parts = PartsOf(tenant, id);
         if (!IsName(name))
-            throw new StainGridException(StainGridError.Refused, $"A file's name has at most 180 characters, no '/', no '.' at its start, and ends with {string.Join(", ", s_kinds)}.");
+            throw new StainGridException(StainGridError.Refused, $"A file's name has at most 180 bytes, no '/', no '.' at its start, and ends with {string.Join(", ", s_kinds)}.");
         if (length < 1 || length > largestFile)
             throw new BadHttpRequestException($"A file has 1 to {largestFile} bytes.", StatusCodes.Status413PayloadTooLarge);
         if (Find(tenant, id, name) is { } begun)
             return begun.Length == length ? begun : throw new StainGridException(StainGridError.Conflict, $"{name} was begun with {begun.Length} bytes. Delete it first.");
         if (Directory.EnumerateFiles(folder).Count() + (Directory.Exists(parts) ? Directory.EnumerateFiles(parts).Count() / 2 : 0) >= MostFiles)
             throw new StainGridException(StainGridError.Refused, $"An upload has at most {MostFiles} files. Begin another.");
-        if (new DriveInfo(folder).AvailableFreeSpace < length + (1L << 30))
+        if (new DriveInfo(folder).AvailableFreeSpace < length + Reserve)
             throw new StainGridException(StainGridError.Busy, "The service has no room for this file now. Tell its operator.") { RetryAfter = TimeSpan.FromMinutes(10) };
         Directory.CreateDirectory(parts);
         File.WriteAllText(Path.Combine(parts, name + LengthEnd), length.ToString(CultureInfo.InvariantCulture));
-        using (File.Create(Path.Combine(parts, name)))
+        using (new FileStream(Path.Combine(parts, name), FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite))
         {
-            // Empty for now.
+            // Empty, unless another request has begun it just now and gone on.
         }
 
         return new UploadedFile(name, length, 0);
@@ -89,8 +91,16 @@ internal sealed class UploadStore(string? folder, long largestFile)
         if (new FileInfo(Path.Combine(folder, name)) is { Exists: true } whole)
             return new UploadedFile(name, whole.Length, whole.Length);
         var part = new FileInfo(Path.Combine(PartsOf(tenant, id), name));
-        return part.Exists && long.TryParse(File.ReadAllText(part.FullName + LengthEnd), NumberStyles.None, CultureInfo.InvariantCulture, out long length)
-            ? new UploadedFile(name, length, part.Length) : null;
+        try
+        {
+            // All bytes, but not moved: who wrote the last of them was stopped right then. The next request that adds to it, be it nothing, finishes it.
+            return part.Exists && long.TryParse(File.ReadAllText(part.FullName + LengthEnd), NumberStyles.None, CultureInfo.InvariantCulture, out long length)
+                ? new UploadedFile(name, length, Math.Min(part.Length, length - 1)) : null;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return new FileInfo(Path.Combine(folder, name)) is { Exists: true } moved ? new UploadedFile(name, moved.Length, moved.Length) : null;
+        }
     }
 
     public void Delete(string tenant, string id, string name)
@@ -107,7 +117,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
     public async Task<long> AppendAsync(string tenant, string id, string name, long offset, Stream body, CancellationToken cancellationToken)
     {
         var file = Find(tenant, id, name) ?? throw new StainGridException(StainGridError.NotFound, "There is no such file in this upload.");
-        string part = Path.Combine(PartsOf(tenant, id), name);
+        string root = Root, part = Path.Combine(PartsOf(tenant, id), name);
         if (!writing.TryAdd(part, 0))
             throw new StainGridException(StainGridError.Conflict, "Another request is adding to this file.");
         try
@@ -118,9 +128,11 @@ internal sealed class UploadStore(string? folder, long largestFile)
             if (file.Offset == file.Length)
                 return file.Length;
             long written = file.Offset;
-            await using (var stream = new FileStream(part, FileMode.Open, FileAccess.Write, FileShare.Read))
+            if (new DriveInfo(root).AvailableFreeSpace < Reserve)
+                throw new IOException("The disk is nearly full.");
+            await using (var stream = new FileStream(part, FileMode.Open, FileAccess.Write, FileShare.None))
             {
-                stream.Seek(0, SeekOrigin.End);
+                stream.Seek(written, SeekOrigin.Begin);
                 byte[] buffer = new byte[1 << 16];
                 for (int read; (read = await body.ReadAsync(buffer, cancellationToken)) > 0; written += read)
                 {
@@ -152,7 +164,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
     }
 
     private static bool IsName(string name) =>
-        name.Length is > 0 and <= 180 && name[0] != '.' && name.IndexOfAny(['/', '\\', ':']) < 0 && !name.Any(char.IsControl) && !name.EndsWith(LengthEnd, StringComparison.Ordinal)
+        name.Length > 0 && Encoding.UTF8.GetByteCount(name) <= 180 && name[0] != '.' && name.IndexOfAny(['/', '\\', ':']) < 0 && !name.Any(char.IsControl) && !name.EndsWith(LengthEnd, StringComparison.Ordinal)
         && s_kinds.Contains(Path.GetExtension(name), StringComparer.OrdinalIgnoreCase) && IsKey(name);
 
     private static bool IsKey(string name)
