@@ -214,7 +214,11 @@ internal static class PlateCommand
             {
                 Console.Out.WriteLine(new JsonObject
                 {
-                    ["plate"] = status.PlateId, ["state"] = Name(status.State), ["output"] = Path.GetFullPath(parsed.GetValue(output)!), ["files"] = files, ["bytes"] = bytes,
+                    ["plate"] = status.PlateId,
+                    ["state"] = Name(status.State),
+                    ["output"] = Path.GetFullPath(parsed.GetValue(output)!),
+                    ["files"] = files,
+                    ["bytes"] = bytes,
                 }.ToJsonString());
             }
             else
