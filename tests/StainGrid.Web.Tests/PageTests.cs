@@ -186,9 +186,10 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
                 return;
             }
 
+            long start = long.Parse(route.Request.Headers["upload-offset"], CultureInfo.InvariantCulture);
             lock (starts)
-                starts.Add(long.Parse(route.Request.Headers["upload-offset"], CultureInfo.InvariantCulture));
-            if (Interlocked.Decrement(ref losing) >= 0)
+                starts.Add(start);
+            if (start > 0 && Interlocked.Decrement(ref losing) >= 0)   // in the middle of the file
                 await route.AbortAsync();
             else
                 await route.ContinueAsync();
@@ -212,7 +213,7 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
             await page.GetByRole(AriaRole.Button, new() { Name = "Go on" }).ClickAsync();
             await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Sent in pieces", Level = 1 })).ToBeVisibleAsync(new() { Timeout = Patience });
             Assert.Equal([0, 4 << 20, 8 << 20], starts.Distinct());
-            Assert.Equal(2, starts.Count(start => start > 0));   // nothing that had arrived was sent again
+            Assert.Single(starts, start => start == 0);   // nothing that had arrived was sent again
 
             // Another one, cancelled on its way: back at the form, with what was typed.
             losing = 1000;
