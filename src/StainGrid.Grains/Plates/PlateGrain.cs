@@ -39,6 +39,7 @@ public sealed partial class PlateGrain(
     private Task? run;
     private PlateOutput? output;
     private int? wells;
+    private FieldState[] durable = [];   // what is told of the fields: after a loss a state that was not written is not true any more
     private FieldStatus[] seen = [];
     private long[] changedAt = [];
     private long seenVersion = -1;
@@ -58,7 +59,11 @@ public sealed partial class PlateGrain(
     private bool IsFinal => State is not (PlateState.New or PlateState.Running);
 
     /// <inheritdoc/>
-    public override Task OnActivateAsync(CancellationToken cancellationToken) => WakeAsync();
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        durable = [.. Record.Fields];
+        return WakeAsync();
+    }
 
     /// <inheritdoc/>
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
@@ -136,14 +141,14 @@ public sealed partial class PlateGrain(
     {
         if (version == this.version && wait > TimeSpan.Zero && !IsFinal)
             await changed.WaitAsync(wait, host.ApplicationStopping);
-        int Count(FieldState state) => Record.Fields.Count(field => field == state);
+        int Count(FieldState state) => durable.Count(field => field == state);
         return new PlateStatus
         {
             PlateId = PlateId,
             State = State,
             Version = this.version,
             Wells = wells ??= Fields.Select(field => field.Well).Distinct().Count(),
-            Fields = Record.Fields.Length,
+            Fields = durable.Length,
             FieldsComplete = Count(FieldState.Complete),
             FieldsFailed = Count(FieldState.Failed),
             FieldsRunning = IsFinal ? 0 : running.Count,
@@ -199,7 +204,7 @@ public sealed partial class PlateGrain(
         }
         catch
         {
-            await plate.ReadStateAsync();
+            await ReadAsync();
             throw;
         }
 
@@ -304,7 +309,7 @@ public sealed partial class PlateGrain(
             // The next request of this id may be another.
             output?.Dispose();
             output = null;
-            await plate.ReadStateAsync();
+            await ReadAsync();
             throw;
         }
 
@@ -552,12 +557,20 @@ public sealed partial class PlateGrain(
         await saving.WaitAsync();
         try
         {
+            FieldState[] written = [.. Record.Fields];
             await plate.WriteStateAsync();
+            durable = written;
         }
         finally
         {
             saving.Release();
         }
+    }
+
+    private async Task ReadAsync()
+    {
+        await plate.ReadStateAsync();
+        durable = [.. Record.Fields];
     }
 
     private async Task ForgetReminderAsync()
@@ -570,8 +583,8 @@ public sealed partial class PlateGrain(
     {
         // A plate that was cancelled has ended, though slides of it may be on their way to their ends.
         var status = IsFinal ? null : running.GetValueOrDefault(index);
-        return new FieldStatus(field.Well, field.Field, field.Path, status is null ? Record.Fields.ElementAtOrDefault(index) : FieldState.Running,
-            Record.Reasons.GetValueOrDefault(index), status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
+        var state = status is null ? durable.ElementAtOrDefault(index) : FieldState.Running;
+        return new FieldStatus(field.Well, field.Field, field.Path, state, state == FieldState.Failed ? Record.Reasons.GetValueOrDefault(index) : null, status?.TilesDone ?? 0, status?.TilesTotal ?? 0);
     }
 
     // Notes for each field the version at which it was last seen to have changed. What a watcher is told at a version is what was seen at it.
