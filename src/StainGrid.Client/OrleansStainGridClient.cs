@@ -70,7 +70,7 @@ public sealed class OrleansStainGridClient : IStainGridClient
 
     /// <inheritdoc/>
     public async Task<int> RetryAsync(string plateId, CancellationToken cancellationToken = default) =>
-        await RetryAsync(plateId, (await GetAsync(plateId, cancellationToken)).Generation, cancellationToken);
+        await StainAgainAsync(plateId, (await GetAsync(plateId, cancellationToken)).Generation, cancellationToken);
 
     /// <summary>Stains a plate's failed and cancelled fields again, unless that was done since the caller looked.</summary>
     /// <param name="plateId">The plate's id.</param>
@@ -81,7 +81,7 @@ public sealed class OrleansStainGridClient : IStainGridClient
     public async Task<int> RetryAsync(string plateId, int generation, CancellationToken cancellationToken = default)
     {
         await GetAsync(plateId, cancellationToken);
-        return await Ask(() => client.RetryPlateAsync(Key(plateId), generation, cancellationToken), cancellationToken);
+        return await StainAgainAsync(plateId, generation, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -126,6 +126,9 @@ public sealed class OrleansStainGridClient : IStainGridClient
         await GetAsync(plateId, cancellationToken);
         return await Ask(() => GrainClient.AskAsync(() => grains.GetGrain<IPlateGrain>(Key(plateId)).GetInputAsync(fieldPath), null, cancellationToken), cancellationToken);
     }
+
+    private Task<int> StainAgainAsync(string plateId, int generation, CancellationToken cancellationToken) =>
+        Ask(() => client.RetryPlateAsync(Key(plateId), generation, cancellationToken), cancellationToken);
 
     private IServiceGrain Service => grains.GetGrain<IServiceGrain>(tenant);
 

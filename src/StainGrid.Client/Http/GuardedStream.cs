@@ -4,19 +4,13 @@ namespace StainGrid.Client;
 /// <param name="inner">The stream; disposed of with this one.</param>
 /// <param name="maxBytes">The most bytes since the last <see cref="Allow"/>.</param>
 /// <param name="silence">How long a read may wait.</param>
-internal sealed class GuardedStream(Stream inner, long maxBytes, TimeSpan silence) : Stream
+internal sealed class GuardedStream(Stream inner, long maxBytes, TimeSpan silence) : ReadOnlyStream
 {
     private CancellationTokenSource? timer;
     private long read;   // since the last Allow
 
     /// <summary>Whether anything came.</summary>
     public bool HasHeard { get; private set; }
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
 
     public override long Length => throw new NotSupportedException();
 
@@ -56,21 +50,6 @@ internal sealed class GuardedStream(Stream inner, long maxBytes, TimeSpan silenc
         HasHeard |= count > 0;
         return (read += count) <= maxBytes ? count : throw new InvalidDataException($"The answer has more than {maxBytes:N0} bytes.");
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

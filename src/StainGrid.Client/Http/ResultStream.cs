@@ -4,7 +4,7 @@ using System.Net.Http.Headers;
 namespace StainGrid.Client;
 
 /// <summary>Reads a file of a result as it comes. Where the connection is lost, it goes on behind the last byte, on a new one.</summary>
-internal sealed class ResultStream : Stream
+internal sealed class ResultStream : ReadOnlyStream
 {
     private readonly HttpExchange exchange;
     private readonly string address;
@@ -26,12 +26,6 @@ internal sealed class ResultStream : Stream
 
     public static async Task<Stream> OpenAsync(HttpExchange exchange, string address, CancellationToken cancellationToken) =>
         new ResultStream(exchange, address, await exchange.OpenAsync(() => new HttpRequestMessage(HttpMethod.Get, address), cancellationToken));
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
 
     public override long Length => length ?? throw new NotSupportedException("The service did not say the length.");
 
@@ -60,21 +54,6 @@ internal sealed class ResultStream : Stream
             }
         }
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

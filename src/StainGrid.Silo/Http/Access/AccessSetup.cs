@@ -24,7 +24,7 @@ internal static class AccessSetup
 
     public const string KeyScheme = "key", TokenScheme = "oidc", SessionScheme = "session", NoneScheme = "none";
     private const string ChoiceScheme = "choice";
-    private const string Bearer = "Bearer ";
+    private const string Bearer = "Bearer ", SessionCookie = "staingrid";
 
     public static void AddAccess(this IServiceCollection services, HttpOptions options, IBlobStore state)
     {
@@ -36,7 +36,7 @@ internal static class AccessSetup
             .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(KeyScheme, null)
             .AddCookie(SessionScheme, cookie =>
             {
-                cookie.Cookie.Name = "staingrid";
+                cookie.Cookie.Name = SessionCookie;
                 cookie.Cookie.HttpOnly = true;
                 cookie.Cookie.SameSite = SameSiteMode.Strict;
                 cookie.ExpireTimeSpan = TimeSpan.FromHours(8);
@@ -47,13 +47,9 @@ internal static class AccessSetup
                 // A session ends with the key that began it.
                 cookie.Events.OnValidatePrincipal = async context =>
                 {
-                    if (context.Principal is { } principal && Caller.Find(principal) is { Authentication: "key" } caller)
-                    {
-                        var keys = context.HttpContext.RequestServices.GetRequiredService<ApiKeys>();
-                        if (await keys.GetAsync(caller.Id["key:".Length..], context.HttpContext.RequestAborted) is { } key && Caller.Of(key) == caller)
-                            return;
+                    var keys = context.HttpContext.RequestServices.GetRequiredService<ApiKeys>();
+                    if (context.Principal is { } principal && Caller.Find(principal) is { } caller && !await caller.IsStillLetInAsync(keys, context.HttpContext.RequestAborted))
                         context.RejectPrincipal();
-                    }
                 };
 
                 static Task Answer(HttpResponse response, int status)
@@ -90,7 +86,7 @@ internal static class AccessSetup
 
     private static string SchemeOf(HttpRequest request, HttpOptions options) =>
         CredentialOf(request) is { } credential ? SchemeOf(credential, options)
-        : request.Headers.Authorization.Count == 0 && request.Cookies.ContainsKey("staingrid") ? SessionScheme
+        : request.Headers.Authorization.Count == 0 && request.Cookies.ContainsKey(SessionCookie) ? SessionScheme
         : KeyScheme;
 
     private static void Configure(JwtBearerOptions token, HttpOptions options)

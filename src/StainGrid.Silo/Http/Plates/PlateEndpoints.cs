@@ -94,8 +94,8 @@ internal static class PlateEndpoints
                 {
                     if (await Task.WhenAny(next, Task.Delay(Quiet, stop.Token)) != next)
                     {
-                        if (Caller.Of(context.User) is { Authentication: "key" } caller && await keys.GetAsync(caller.Id["key:".Length..], stop.Token) is null)
-                            return;   // revoked or expired meanwhile
+                        if (!await Caller.Of(context.User).IsStillLetInAsync(keys, stop.Token))
+                            return;
                         await WriteAsync(": nothing new\n\n");
                         continue;
                     }

@@ -93,7 +93,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
         var part = new FileInfo(Path.Combine(PartsOf(tenant, id), name));
         try
         {
-            // All bytes, but not moved: who wrote the last of them was stopped right then. The next request that adds to it, be it nothing, finishes it.
+            // All bytes, but not moved: who wrote the last of them was stopped right then. It is asked for its last byte again, which finishes it.
             return part.Exists && long.TryParse(File.ReadAllText(part.FullName + LengthEnd), NumberStyles.None, CultureInfo.InvariantCulture, out long length)
                 ? new UploadedFile(name, length, Math.Min(part.Length, length - 1)) : null;
         }
