@@ -24,28 +24,35 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <summary>Where the HTTP service listens, as a URL; null where there is none.</summary>
     public string? Url => SiloHost.AddressOf(host);
 
+    /// <summary>Where metrics and health are served, as a URL; null where they are not.</summary>
+    public string? MonitoringUrl => SiloHost.MonitoringOf(host);
+
     /// <summary>Starts a silo on two free ports.</summary>
     /// <param name="devices">The devices to use.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
     /// <param name="state">Where grains keep their state; in memory where null.</param>
     /// <param name="inputs">Keeps images and models that come from blobs, and ends with the silo; the default where null.</param>
     /// <param name="http">The HTTP service; null for none. It needs a state that is kept.</param>
+    /// <param name="telemetry">Where telemetry goes; nowhere where null.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">A device is not here, or an option is wrong.</exception>
     /// <exception cref="IOException">The HTTP service's address cannot be listened at.</exception>
     public static async Task<EmbeddedSilo> StartAsync(
-        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, BlobFiles? inputs = null, HttpOptions? http = null, CancellationToken cancellationToken = default)
+        DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, BlobFiles? inputs = null, HttpOptions? http = null, TelemetryOptions? telemetry = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(devices);
         foreach (string device in devices.Devices)
             DeviceExecutor.Parse(device);
         http?.ThrowIfInvalid();
+        telemetry ??= new TelemetryOptions();
+        telemetry.ThrowIfInvalid();
         if (http is not null && state is null)
             throw new ArgumentException("The HTTP service needs a state that is kept.", nameof(state));
         var (siloPort, gatewayPort) = SiloHost.FreePorts();
 
         // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
-        var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60), http, state, "embedded");
+        var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60), http, state, "embedded", telemetry);
         if (inputs is not null)
             builder.Services.AddSingleton(_ => inputs);
         builder.UseOrleans(silo =>
@@ -60,7 +67,7 @@ public sealed class EmbeddedSilo : IAsyncDisposable
             else
                 silo.AddBlobGrainStorageAsDefault(state);
         });
-        var host = SiloHost.Build(builder, http);
+        var host = SiloHost.Build(builder, http, telemetry);
         await host.StartAsync(cancellationToken);
         return new EmbeddedSilo(host);
     }

@@ -49,9 +49,7 @@ public static class SiloBuilderExtensions
         silo.Services.AddStainGridExceptions();
         silo.Services.AddSingleton<SlideImageCache>();
         silo.Services.AddSingleton<SlideGate>();
-        silo.Services.AddOpenTelemetry()
-            .WithMetrics(metrics => metrics.AddMeter(Telemetry.MeterName, "Microsoft.Orleans"))
-            .WithTracing(traces => traces.AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application"));
+        silo.Services.AddSingleton<QueueGauges>();
         silo.AddActivityPropagation();
         if (accelerator)
             silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LocalDevices>();

@@ -1,6 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -13,29 +16,39 @@ namespace StainGrid.Silo;
 /// <summary>What the hosts of silos have in common.</summary>
 internal static class SiloHost
 {
-    /// <summary>A host that logs to the standard error and leaves Ctrl-C and SIGTERM to the command; with the HTTP service where there are options for it.</summary>
+    /// <summary>A host that logs to the standard error and leaves Ctrl-C and SIGTERM to the command; with the HTTP service where there are options for it, and with telemetry.</summary>
     /// <param name="logLevel">What is logged, at least.</param>
     /// <param name="shutdownTimeout">How long a stop may take.</param>
     /// <param name="http">The HTTP service; null for none.</param>
     /// <param name="state">Where the service keeps its keys and its audit log.</param>
     /// <param name="siloName">The silo's name.</param>
-    public static IHostApplicationBuilder CreateBuilder(LogLevel logLevel, TimeSpan shutdownTimeout, HttpOptions? http, IBlobStore? state, string siloName)
+    /// <param name="telemetry">Where telemetry goes.</param>
+    public static IHostApplicationBuilder CreateBuilder(LogLevel logLevel, TimeSpan shutdownTimeout, HttpOptions? http, IBlobStore? state, string siloName, TelemetryOptions telemetry)
     {
         IHostApplicationBuilder builder;
-        if (http is null)
+        if (http is null && telemetry.Monitoring is null)
         {
             builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         }
         else
         {
             var web = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-            HttpService.Add(web, http, state!, siloName);
+            web.WebHost.UseKestrelCore();
+            web.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning).AddFilter("Microsoft.Hosting", LogLevel.Warning);
+            if (http is not null)
+                HttpService.Add(web, http, state!, siloName);
+            SiloTelemetry.Listen(web.WebHost, telemetry);
             builder = web;
         }
 
+        SiloTelemetry.Add(builder, telemetry, siloName);
         builder.Logging.SetMinimumLevel(logLevel)
-            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)   // warns at every start that its first check never ended
-            .AddSimpleConsole(console => console.SingleLine = true);
+            .Configure(logging => logging.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId)
+            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error);   // warns at every start that its first check never ended
+        if (telemetry.JsonLogs)
+            builder.Logging.AddJsonConsole(console => (console.IncludeScopes, console.UseUtcTimestamp, console.TimestampFormat) = (true, true, "O"));
+        else
+            builder.Logging.AddSimpleConsole(console => (console.IncludeScopes, console.SingleLine) = (telemetry != new TelemetryOptions(), true));
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = shutdownTimeout);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
@@ -43,17 +56,22 @@ internal static class SiloHost
     }
 
     /// <summary>Builds the host, with the service's routes where it has one.</summary>
-    public static IHost Build(IHostApplicationBuilder builder, HttpOptions? http)
+    public static IHost Build(IHostApplicationBuilder builder, HttpOptions? http, TelemetryOptions telemetry)
     {
-        if (http is null)
-            return ((HostApplicationBuilder)builder).Build();
+        if (builder is HostApplicationBuilder plain)
+            return plain.Build();
         var app = ((WebApplicationBuilder)builder).Build();
-        HttpService.Map(app, http);
+        SiloTelemetry.Map(app, telemetry);
+        if (http is not null)
+            HttpService.Map(app, http);
         return app;
     }
 
     /// <summary>Where a host's HTTP service listens, or null where it has none.</summary>
-    public static string? AddressOf(IHost host) => host is WebApplication app ? HttpService.AddressOf(app) : null;
+    public static string? AddressOf(IHost host) => Addresses(host) is { Length: > 0 } addresses && host.Services.GetService<HttpOptions>() is not null ? addresses[0] : null;
+
+    /// <summary>Where a host's port for monitoring listens, or null where it has none.</summary>
+    public static string? MonitoringOf(IHost host) => Addresses(host) is var addresses && addresses.Length > (host.Services.GetService<HttpOptions>() is null ? 0 : 1) ? addresses[^1] : null;
 
     public static (int Silo, int Gateway) FreePorts()
     {
@@ -63,6 +81,10 @@ internal static class SiloHost
         second.Start();
         return (((IPEndPoint)first.LocalEndpoint).Port, ((IPEndPoint)second.LocalEndpoint).Port);
     }
+
+    // In the order of listening: the service's first.
+    private static string[] Addresses(IHost host) =>
+        host is WebApplication app ? [.. app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses] : [];
 
     private sealed class NoLifetime : IHostLifetime
     {

@@ -59,6 +59,10 @@ public sealed record StainGridClusterOptions : IValidatableObject
     /// <summary>The HTTP service of this silo; null for none.</summary>
     public HttpOptions? Http { get; init; }
 
+    /// <summary>Where telemetry goes.</summary>
+    [Required]
+    public TelemetryOptions Telemetry { get; init; } = new();
+
     /// <summary>How long a stop may take, more than the longest block, 1 s to 1 h. A pod's grace period must be longer.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(120);
@@ -73,7 +77,7 @@ public sealed record StainGridClusterOptions : IValidatableObject
         var errors = new List<ValidationResult>();
         Validator.TryValidateObject(Devices, new ValidationContext(Devices), errors, validateAllProperties: true);
         Validator.TryValidateObject(Inputs, new ValidationContext(Inputs), errors, validateAllProperties: true);
-        foreach (object? part in (object?[])[Service, Http])
+        foreach (object? part in (object?[])[Service, Http, Telemetry])
         {
             if (part is not null)
                 Validator.TryValidateObject(part, new ValidationContext(part), errors, validateAllProperties: true);

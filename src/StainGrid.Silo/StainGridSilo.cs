@@ -27,6 +27,9 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <summary>Where the HTTP service listens, as a URL; null where there is none.</summary>
     public string? Url => SiloHost.AddressOf(host);
 
+    /// <summary>Where metrics and health are served, as a URL; null where they are not.</summary>
+    public string? MonitoringUrl => SiloHost.MonitoringOf(host);
+
     /// <summary>Why the silo cannot go on, in one line, once the cluster has declared it dead: end the process then.</summary>
     public Task<string> Evicted => host.Services.GetRequiredService<Eviction>().Happened;
 
@@ -49,7 +52,7 @@ public sealed class StainGridSilo : IAsyncDisposable
         var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(10), cancellationToken);
         var (freeSilo, freeGateway) = SiloHost.FreePorts();
         var address = IPAddress.Parse(options.AdvertisedAddress);
-        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout, options.Http, state, options.SiloName);
+        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout, options.Http, state, options.SiloName, options.Telemetry);
         builder.Services.AddSingleton<Eviction>();
         builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
         builder.UseOrleans(silo =>
@@ -88,7 +91,7 @@ public sealed class StainGridSilo : IAsyncDisposable
             silo.AddDistributedGrainDirectory();
 #pragma warning restore ORLEANSEXP003
         });
-        var started = new StainGridSilo(SiloHost.Build(builder, options.Http));
+        var started = new StainGridSilo(SiloHost.Build(builder, options.Http, options.Telemetry));
         try
         {
             await started.host.StartAsync(cancellationToken);

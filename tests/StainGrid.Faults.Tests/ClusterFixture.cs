@@ -80,10 +80,14 @@ internal sealed class ClusterFixture : IAsyncDisposable
     /// <param name="name">Its name.</param>
     /// <param name="role">all, cpu or accelerator.</param>
     /// <param name="cancellationToken">Stops the start.</param>
-    public async Task<SiloProcess> AddAsync(string name, string role, CancellationToken cancellationToken)
+    /// <param name="options">More options of the command.</param>
+    /// <param name="environment">More of its environment.</param>
+    public async Task<SiloProcess> AddAsync(
+        string name, string role, CancellationToken cancellationToken, string[]? options = null, IReadOnlyDictionary<string, string>? environment = null)
     {
-        string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0"];
-        return _silos[name] = await SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, Environment, _folder.Path, cancellationToken);
+        string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0", .. options ?? []];
+        var all = Environment.Concat(environment ?? new Dictionary<string, string>()).ToDictionary();
+        return _silos[name] = await SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, all, _folder.Path, cancellationToken);
     }
 
     /// <summary>Starts a silo that its poison brings down.</summary>

@@ -286,7 +286,7 @@ public sealed partial class ScenarioTests(ScenarioTests.OneSilo one) : IClassFix
 
         // One that stains a tile in milliseconds, or the one that the command comes with.
         private string Model => Environment.GetEnvironmentVariable("STAINGRID_FAULT_MODEL") == "shipped"
-            ? Path.Combine(Path.GetDirectoryName(SiloProcess.CommandPath)!, "models", "staingrid-neuron.safetensors")
+            ? TestPlate.ShippedModel
             : _folder.File("small.safetensors");
 
         /// <summary>What all clusters are asked for.</summary>

@@ -12,16 +12,19 @@ internal static class TestPlate
     public static IReadOnlyList<(string Row, int Column)> Wells { get; } =
         [.. from row in "ABCD" from column in Enumerable.Range(1, 6) select ($"{row}", column)];
 
-    /// <summary>Writes 24 different regions of the real plane, one field a well and one plane a field, with the data set's
+    /// <summary>The model that comes with the command.</summary>
+    public static string ShippedModel => Path.Combine(Path.GetDirectoryName(SiloProcess.CommandPath)!, "models", "staingrid-neuron.safetensors");
+
+    /// <summary>Writes different regions of the real plane, one field a well and one plane a field, with the data set's
     /// names. Skips the running test where the data is absent.</summary>
-    public static void Write(string folder, int width = 256, int height = 192)
+    public static void Write(string folder, int width = 256, int height = 192, int wells = 24)
     {
         string data = SharedData.File("isl-condition-b", "train");
         string source = Directory.GetFiles(data, "*z_depth-5,channel-PHASE_CONTRAST*").Single();
         using var image = ImageReader.Open(source);
         Directory.CreateDirectory(folder);
         var pixels = new float[width * height];
-        for (int i = 0; i < Wells.Count; i++)
+        for (int i = 0; i < wells; i++)
         {
             int x = (image.Info.Width - width) * (i % 6) / 5, y = (image.Info.Height - height) * (i / 6) / 3;
             image.Read(0, new Region(x, y, width, height), pixels);

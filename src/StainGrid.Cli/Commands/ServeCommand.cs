@@ -20,6 +20,7 @@ internal static class ServeCommand
         };
         var run = new RunOptions();
         var service = new ServiceChoice();
+        var telemetry = new TelemetryChoice();
         var command = new Command("serve",
             $"""
             Run the service on one machine: the web page, the HTTP API and a silo that stains. Until SIGTERM or Ctrl-C.
@@ -39,6 +40,7 @@ internal static class ServeCommand
             data, run.Device, run.Threads, run.Verbose,
         };
         service.AddTo(command, places: false);
+        telemetry.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             try
@@ -47,7 +49,7 @@ internal static class ServeCommand
                 var http = service.Http(parsed, service.Places(parsed, folder), DefaultAddress)!;
                 http.ThrowIfInvalid();
                 await using var silo = await EmbeddedSilo.StartAsync(
-                    run.Devices(parsed), parsed.GetValue(run.Verbose) ? LogLevel.Information : LogLevel.Warning, BlobStores.Open(Path.Combine(folder, "state")), http: http, cancellationToken: cancellationToken);
+                    run.Devices(parsed), parsed.GetValue(run.Verbose) ? LogLevel.Information : LogLevel.Warning, BlobStores.Open(Path.Combine(folder, "state")), http: http, telemetry: telemetry.Choose(parsed), cancellationToken: cancellationToken);
                 Console.Out.WriteLine($"staingrid: serving {silo.Url}{(http.RequireAuthentication ? "" : " for this machine, without authentication")}");
                 await Task.Delay(Timeout.Infinite, cancellationToken);
                 return ExitCodes.Done;

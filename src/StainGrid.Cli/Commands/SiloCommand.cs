@@ -27,6 +27,7 @@ internal static class SiloCommand
         var inputs = ServiceChoice.Setting("input-cache", "GIB", "The most that is kept in the temporary folder of images and models that come from blobs, 1 and more. A stack must fit as a whole. Default: 8.");
         var shutdown = ServiceChoice.Setting("shutdown-timeout", "SECONDS", "How long a stop may take, 1 to 170, more than a block takes. Default: 120.");
         var service = new ServiceChoice();
+        var telemetry = new TelemetryChoice();
         var verbose = new Option<bool>("--verbose") { Description = "Log what the silo does to the standard error." };
         var command = new Command("silo",
             """
@@ -52,6 +53,7 @@ internal static class SiloCommand
         foreach (Option option in (Option[])[role, device, redis, cluster, state, name, siloPort, gatewayPort, advertise, leases, threads, inputs, shutdown, verbose])
             command.Options.Add(option);
         service.AddTo(command, places: true);
+        telemetry.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             try
@@ -62,6 +64,7 @@ internal static class SiloCommand
                 {
                     Service = places,
                     Http = service.Http(parsed, places),
+                    Telemetry = telemetry.Choose(parsed),
                     Redis = Value(redis) ?? throw Missing(redis),
                     StateStore = Value(state) ?? throw Missing(state),
                     ClusterId = Value(cluster) ?? defaults.ClusterId,
@@ -123,6 +126,6 @@ internal static class SiloCommand
     private static void Ready(StainGridClusterOptions options, StainGridSilo silo)
     {
         string devices = options.Role == SiloRole.Cpu ? "none" : string.Join(',', options.Devices.Devices);
-        Console.Out.WriteLine($"staingrid: silo {options.SiloName} ready (role {options.Role.ToString().ToLowerInvariant()}, devices {devices}, silo address {silo.Address}{(silo.Url is { } url ? $", serving {url}" : "")})");
+        Console.Out.WriteLine($"staingrid: silo {options.SiloName} ready (role {options.Role.ToString().ToLowerInvariant()}, devices {devices}, silo address {silo.Address}{(silo.Url is { } url ? $", serving {url}" : "")}{(silo.MonitoringUrl is { } monitoring ? $", monitoring {monitoring}" : "")})");
     }
 }

@@ -41,6 +41,10 @@ public interface IDispatcherGrain : IGrainWithIntegerKey
     [Alias("remove")]
     Task RemoveAsync(string slideId);
 
+    /// <summary>A running plate says how many of its fields have not begun, so that the work waiting is known; again at least every minute, and null at its end.</summary>
+    [Alias("backlog")]
+    Task SetBacklogAsync(string plateId, int? fields);
+
     /// <summary>How much there is to do and who does it.</summary>
     [Alias("status")]
     Task<DispatcherStatus> GetStatusAsync();

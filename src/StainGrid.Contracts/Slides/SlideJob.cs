@@ -84,6 +84,9 @@ public sealed record SlideJob
     /// <summary>Rises with every start of the work on this output; the work of an older one is refused.</summary>
     [Id(22)] public long Epoch { get; init; }
 
+    /// <summary>The span that the work on the slide's blocks belongs to, as a W3C traceparent; null where nobody traces it.</summary>
+    [Id(25)] public string? TraceParent { get; init; }
+
     /// <summary>Without the signatures that URLs may have: Orleans writes the arguments of a call into its messages.</summary>
     public override string ToString() => $"{nameof(SlideJob)} of {SlideId}, epoch {Epoch}";
 

@@ -30,9 +30,12 @@ public sealed record SlideRequest
     /// <summary>SHA-256 that the model file must have; null for any.</summary>
     [Id(7)] public string? ModelSha256 { get; init; }
 
-    /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed.</summary>
+    /// <summary>The trace that the slide's work belongs to, as a W3C traceparent; null where nobody traces it.</summary>
+    [Id(8)] public string? TraceParent { get; init; }
+
+    /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed, nor does who traces it.</summary>
     public bool SameAs(SlideRequest other) =>
-        other is not null && this with { Files = other.Files, Output = other.Output, Settings = other.Settings } == other
+        other is not null && this with { Files = other.Files, Output = other.Output, Settings = other.Settings, TraceParent = other.TraceParent } == other
         && Files.Select(StainSettings.Place).SequenceEqual(other.Files.Select(StainSettings.Place))
         && StainSettings.Place(Output) == StainSettings.Place(other.Output) && Settings.SameAs(other.Settings);
 

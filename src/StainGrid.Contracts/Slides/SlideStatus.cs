@@ -37,6 +37,7 @@ public enum SlideState
 /// <param name="Error">Why it failed, in one line: what, where, what to do; else null.</param>
 /// <param name="Report">The output's check of itself, once it is complete; else null.</param>
 /// <param name="Quarantined">Whether it failed by a block that was tried alone, so that another try is not worth a silo.</param>
+/// <param name="ErrorType">Of which kind the error is: input, model, store, quarantined or internal; else null.</param>
 [GenerateSerializer, Immutable, Alias("staingrid.slide-status")]
 public sealed record SlideStatus(
     [property: Id(0)] SlideState State,
@@ -47,7 +48,8 @@ public sealed record SlideStatus(
     [property: Id(5)] long ChunksTotal,
     [property: Id(6)] string? Error,
     [property: Id(7)] SlideReport? Report,
-    [property: Id(8)] bool Quarantined = false)
+    [property: Id(8)] bool Quarantined = false,
+    [property: Id(9)] string? ErrorType = null)
 {
     /// <summary>Whether nothing more will happen.</summary>
     public bool IsFinal => State is SlideState.Complete or SlideState.Failed or SlideState.Cancelled;

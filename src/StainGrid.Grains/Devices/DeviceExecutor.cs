@@ -58,6 +58,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
         ArgumentNullException.ThrowIfNull(job);
         var plan = job.Plan();
         var options = new PredictionOptions(job.Labels, Statistics.Layers(job.Statistics), plan.FixedPointBits(job.Planes.Count)) { BatchSize = job.BatchSize };
+        using var span = Telemetry.Stage("block.predict");
         var model = await TakeAsync(job, cancellationToken);
         try
         {
@@ -71,7 +72,9 @@ public sealed class DeviceExecutor : IDeviceExecutor
 
         void Count(int tiles, TimeSpan duration)
         {
-            Telemetry.Batch(Name, tiles, duration);
+            Telemetry.Batch(Name, tiles, duration, threads.Count);
+            if (span is not null)
+                Telemetry.Stage("device.batch", span.Id, DateTimeOffset.UtcNow - duration)?.SetTag("staingrid.tiles", tiles).Dispose();
             progress(tiles);
         }
     }
@@ -126,6 +129,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
 
     private async Task<LoadedModel> LoadAsync(SlideJob job, CancellationToken cancellationToken)
     {
+        using var span = Telemetry.Stage("model.load");
         StainModel model;
         using (var file = await blobs.OpenAsync([job.Model], cancellationToken: cancellationToken))
             model = StainModel.Load(file.Paths[0], device, BlobAddress.Show(job.Model));

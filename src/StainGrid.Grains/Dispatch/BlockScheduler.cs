@@ -53,6 +53,17 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
     public int Pending(string slideId, long epoch) =>
         slides.TryGetValue(slideId, out var slide) && slide.Epoch == epoch ? slide.Pending : 0;
 
+    /// <summary>What there is of each plate.</summary>
+    public IReadOnlyList<PlateBlocks> Plates(DateTimeOffset now)
+    {
+        var leased = leases.Values.GroupBy(lease => lease.Slide.Plate.Id).ToDictionary(plate => plate.Key, plate => (Count: plate.Count(), Oldest: plate.Min(lease => lease.Granted)));
+        return [.. slides.Values.GroupBy(slide => slide.Plate.Id).Select(plate =>
+        {
+            var (count, oldest) = leased.GetValueOrDefault(plate.Key, (0, now));
+            return new PlateBlocks(plate.Key, plate.Sum(slide => slide.Pending) - count, count, now - oldest);
+        })];
+    }
+
     /// <summary>Queues blocks of a slide; those that are queued, leased or quarantined already stay so. A higher epoch replaces the
     /// slide and ends its leases.</summary>
     /// <returns>False where the slide has a higher epoch already: nothing was queued.</returns>
@@ -179,10 +190,18 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
 
     /// <summary>A block is computed: its lease ends.</summary>
     /// <returns>Whether the lease was valid.</returns>
-    public bool Complete(long leaseId)
+    public bool Complete(long leaseId) => Complete(leaseId, out _);
+
+    /// <summary>A block is computed: its lease ends.</summary>
+    /// <param name="leaseId">The lease.</param>
+    /// <param name="done">What it was.</param>
+    /// <returns>Whether the lease was valid.</returns>
+    public bool Complete(long leaseId, out CompletedBlock done)
     {
+        done = default;
         if (!leases.TryGetValue(leaseId, out var lease))
             return false;
+        done = new CompletedBlock(lease.Slide.Id, lease.Block, lease.Device, lease.Granted);
         End(lease);
         lease.Slide.State(lease.Block) = BlockState.None;
         lease.Slide.Pending--;
@@ -426,6 +445,13 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
 /// <param name="Attempt">1 for the first time.</param>
 /// <param name="Alone">Whether its silo computes nothing else meanwhile.</param>
 public readonly record struct ScheduledBlock(long Lease, string SlideId, long Epoch, int Block, int Attempt, bool Alone);
+
+/// <summary>A block that a device has computed.</summary>
+/// <param name="SlideId">The slide.</param>
+/// <param name="Block">The block's number in the slide's plan.</param>
+/// <param name="Device">The device.</param>
+/// <param name="Leased">When it was leased.</param>
+public readonly record struct CompletedBlock(string SlideId, int Block, string Device, DateTimeOffset Leased);
 
 /// <summary>A block that was not computed although it was leased.</summary>
 /// <param name="SlideId">The slide.</param>

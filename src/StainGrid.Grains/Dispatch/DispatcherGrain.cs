@@ -8,13 +8,14 @@ namespace StainGrid.Grains;
 /// long as a device asks there is a dispatcher, so what was lost elsewhere goes on soon.</summary>
 [Reentrant]
 [RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
-public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvider time, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
+public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges gauges, TimeProvider time, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan WakeInterval = TimeSpan.FromSeconds(2);
 
     private readonly BlockScheduler scheduler = new();
-    private readonly Dictionary<string, SlideJob> jobs = [];
+    private readonly WorkEstimate work = new();
+    private readonly Dictionary<string, QueuedJob> jobs = [];
     private readonly Dictionary<string, BlockFailure> quarantined = [];
     private readonly Signal queued = new();
 
@@ -37,7 +38,14 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
         ArgumentNullException.ThrowIfNull(job);
         if (scheduler.Enqueue(job.SlideId, job.PlateId, job.Weight, job.Epoch, blocks))
         {
-            jobs[job.SlideId] = job;
+            bool known = jobs.TryGetValue(job.SlideId, out var queuedJob) && queuedJob.Job.Epoch == job.Epoch;
+            if (!known)
+            {
+                queuedJob = new QueuedJob(job, Now);
+                work.Began(job.PlateId, queuedJob.Kind, queuedJob.TilesPerBlock * blocks.Count);
+            }
+
+            jobs[job.SlideId] = queuedJob! with { Job = job };
             if (quarantined.TryGetValue(job.SlideId, out var failure))
                 Quarantine(failure);
             queued.Raise();
@@ -69,14 +77,15 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
     /// <inheritdoc/>
     public Task CompleteAsync(long lease)
     {
-        scheduler.Complete(lease - firstLease);
+        if (scheduler.Complete(lease - firstLease, out var done) && jobs.TryGetValue(done.SlideId, out var job))
+            work.Completed(done.Device, job.Kind, job.TilesPerBlock, done.Leased, Now);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
     public Task ReturnAsync(long lease, string? error)
     {
-        Report(scheduler.Return(lease - firstLease, error, Now));
+        Report(scheduler.Return(lease - firstLease, error, Now), "failed");
         return Task.CompletedTask;
     }
 
@@ -90,19 +99,48 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
     }
 
     /// <inheritdoc/>
+    public Task SetBacklogAsync(string plateId, int? fields)
+    {
+        if (fields is { } waiting)
+            work.SetBacklog(plateId, waiting, Now);
+        else
+            work.Ended(plateId);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        gauges.Show(null);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
     public Task<DispatcherStatus> GetStatusAsync() =>
         Task.FromResult(new DispatcherStatus(scheduler.Devices(Now), scheduler.QueuedBlocks, scheduler.LeasedBlocks));
 
-    private BlockLease[] Take(string device, string silo, int count) =>
-        [.. scheduler.Lease(device, silo, count, Now).Select(block => new BlockLease(jobs[block.SlideId], block.Block, block.Attempt, block.Lease + firstLease))];
+    private BlockLease[] Take(string device, string silo, int count) => [.. scheduler.Lease(device, silo, count, Now).Select(block =>
+    {
+        var (job, queuedAt) = (jobs[block.SlideId].Job, jobs[block.SlideId].Queued);
+        using (Telemetry.Stage("block.queue", job.TraceParent, queuedAt)?.SetTag("staingrid.block", block.Block).SetTag("staingrid.attempt", block.Attempt))
+            return new BlockLease(job, block.Block, block.Attempt, block.Lease + firstLease);
+    })];
+
+    private void Show()
+    {
+        var plates = scheduler.Plates(Now);
+        double queuedWork = jobs.Values.Sum(job => work.Seconds(job.Kind, job.TilesPerBlock * scheduler.Pending(job.Job.SlideId, job.Job.Epoch)));
+        var idle = work.Plates(Now).Except(plates.Select(plate => plate.PlateId)).Select(plate => new PlateBlocks(plate, 0, 0, TimeSpan.Zero));
+        gauges.Show(new QueueState(scheduler.Devices(Now), queuedWork + work.BacklogSeconds(Now), [.. plates, .. idle]));
+    }
 
     private Task TickAsync(CancellationToken cancellationToken)
     {
-        Report(scheduler.Expire(Now));
+        Report(scheduler.Expire(Now), "expired");
         foreach (string silo in scheduler.SilosWithLeases())
         {
             if (silos.IsDeadSilo(SiloAddress.FromParsableString(silo)))
-                Report(scheduler.LoseSilo(silo, Now));
+                Report(scheduler.LoseSilo(silo, Now), "silo_lost");
         }
 
         if (Now - woken >= WakeInterval)
@@ -114,13 +152,15 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
         // A back-off may have ended, or a silo been emptied for a block that runs alone.
         if (scheduler.QueuedBlocks > 0)
             queued.Raise();
+        Show();
         return Task.CompletedTask;
     }
 
-    private void Report(IReadOnlyList<BlockFailure> failures)
+    private void Report(IReadOnlyList<BlockFailure> failures, string reason)
     {
         foreach (var failure in failures)
         {
+            Telemetry.Retry(failure.Quarantined ? "quarantined" : reason);
             LogFailure(logger, failure.SlideId, failure.Block, failure.Attempts, failure.Reason);
             var slide = GrainFactory.GetGrain<ISlideGrain>(failure.SlideId);
             slide.ReportRetryAsync(failure.Quarantined ? 0 : 1, failure.Wasted.TotalSeconds).Ignore();
@@ -137,6 +177,14 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, TimeProvide
     // Told again whenever the slide asks for the block again: a message may be lost.
     private void Quarantine(BlockFailure failure) => GrainFactory.GetGrain<ISlideGrain>(failure.SlideId).FailAsync(
         failure.Epoch, $"block {failure.Block} failed {failure.Attempts} times, the last {BlockScheduler.LoneAttempts} alone on its silo: {failure.Reason}", quarantined: true).Ignore();
+
+    private sealed record QueuedJob(SlideJob Job, DateTimeOffset Queued)
+    {
+        /// <summary>What costs the same time a tile.</summary>
+        public string Kind { get; } = $"{Job.ModelSha256}/{Job.Labels.Count}/{Job.Precision}";
+
+        public double TilesPerBlock { get; } = (double)Job.Plan().TileCount * Job.Planes.Count / Job.Plan().BlockCount;
+    }
 
     [LoggerMessage(LogLevel.Warning, "Slide {SlideId}, block {Block} failed, attempt {Attempts}: {Reason}")]
     private static partial void LogFailure(ILogger logger, string slideId, int block, int attempts, string reason);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Storage;
@@ -95,6 +96,8 @@ public sealed partial class PlateGrain(
     public async Task SubmitAsync(PlateRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
+        var received = DateTimeOffset.UtcNow;
+        using var span = Telemetry.Submission(PlateId);
         var (found, hash, model) = await CheckAsync(request);
         if (Record.Request is not null)
         {
@@ -125,12 +128,12 @@ public sealed partial class PlateGrain(
         Record.ModelSha256 = model;
         Record.Precision = precision.Of(request.Settings.Precision);
         Record.ContentHash = hash;
-        Record.Submitted = DateTimeOffset.UtcNow;
+        (Record.Received, Record.Submitted, Record.TraceParent) = (received, DateTimeOffset.UtcNow, span?.Id);
         Record.Fields = new FieldState[found.Fields.Count];
         for (int i = 0; i < found.Fields.Count; i++)
         {
             if (found.Fields[i].Problem is { } problem)
-                Fail(i, problem);
+                Fail(i, problem, "input");
         }
 
         await RunAgainAsync();
@@ -194,7 +197,10 @@ public sealed partial class PlateGrain(
         for (int i = 0; i < Record.Fields.Length; i++)
         {
             if (Record.Fields[i] is FieldState.Pending or FieldState.Running)
+            {
                 Record.Fields[i] = FieldState.Cancelled;
+                Telemetry.Field(FieldState.Cancelled, null);
+            }
         }
 
         // Durable first: a plate that is woken after a loss must not go on.
@@ -408,7 +414,8 @@ public sealed partial class PlateGrain(
             return [];
         try
         {
-            devices = (await GrainFactory.GetGrain<IDispatcherGrain>(0).GetStatusAsync()).Devices;
+            devices = (await Dispatcher.GetStatusAsync()).Devices;
+            Dispatcher.SetBacklogAsync(PlateId, pending.Count).Ignore();
         }
         catch (Exception e) when (e.IsTransient(ended.Token))
         {
@@ -430,6 +437,8 @@ public sealed partial class PlateGrain(
     private async Task RunFieldAsync(int field, bool alone, Func<bool> current)
     {
         var slide = SlideOf(field);
+        bool first = Record.Generation == 0 && !Record.Trials.ContainsKey(field);
+        using var trace = Telemetry.FieldTrace(PlateId, Fields[field].Path, Record.TraceParent, first ? Record.Received : null, Record.Submitted);
         var request = new SlideRequest
         {
             Files = Fields[field].Files,
@@ -439,6 +448,7 @@ public sealed partial class PlateGrain(
             Weight = Record.Request.Weight,
             KeepComplete = true,
             ModelSha256 = Record.ModelSha256,
+            TraceParent = trace?.Id,
         };
         var status = new SlideStatus(SlideState.New, -1, 0, 0, 0, 0, null, null);
         while (!status.IsFinal)
@@ -475,22 +485,31 @@ public sealed partial class PlateGrain(
         tilesOfEndedFields += status.TilesDone;
         Record.BlocksRetried += status.Report?.BlocksRetried ?? 0;
         Record.SecondsWasted += status.Report?.SecondsWasted ?? 0;
+        trace?.SetStatus(status.State == SlideState.Complete ? ActivityStatusCode.Ok : ActivityStatusCode.Error, status.Error).Dispose();
         if (status.State == SlideState.Complete)
+        {
             Record.Fields[field] = FieldState.Complete;
+            Telemetry.Field(FieldState.Complete, null);
+        }
         else if (current() && status.Quarantined)
-            Fail(field, status.Error!);
+        {
+            Fail(field, status.Error!, "quarantined");
+        }
         else if (current())
-            await FailedAsync(field, status.Error ?? "the slide was cancelled");
+        {
+            await FailedAsync(field, status.Error ?? "the slide was cancelled", status.ErrorType ?? "internal");
+        }
+
         Change();
     }
 
-    private async Task FailedAsync(int field, string reason)
+    private async Task FailedAsync(int field, string reason, string errorType)
     {
         var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
         Record.Trials[field] = trials = trials with { Failures = trials.Failures + 1 };
         if (trials.Failures >= FieldTrials.Most)
         {
-            Fail(field, reason);
+            Fail(field, reason, errorType);
             return;
         }
 
@@ -504,7 +523,7 @@ public sealed partial class PlateGrain(
         var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
         Record.Trials[field] = trials = alone ? trials with { LossesAlone = trials.LossesAlone + 1 } : trials with { Losses = trials.Losses + 1 };
         if (trials.LossesAlone >= FieldTrials.Most)
-            Fail(field, $"the silo was lost {trials.LossesAlone} times while this field ran alone. Look at the image; retry the field when the cause is known.");
+            Fail(field, $"the silo was lost {trials.LossesAlone} times while this field ran alone. Look at the image; retry the field when the cause is known.", "silo_lost");
         else
             Record.Fields[field] = FieldState.Pending;
     }
@@ -517,8 +536,9 @@ public sealed partial class PlateGrain(
         return Output.AddAsync([.. fields.Where(i => Record.Fields[i] == FieldState.Complete).Select(i => Fields[i])], ended.Token);
     }
 
-    private void Fail(int field, string reason)
+    private void Fail(int field, string reason, string errorType)
     {
+        Telemetry.Field(FieldState.Failed, errorType);
         Record.Fields[field] = FieldState.Failed;
         Record.Reasons[field] = $"{Fields[field].Well}/field {Fields[field].Field}: {Record.Request!.Tell(reason)}";
     }
@@ -541,6 +561,7 @@ public sealed partial class PlateGrain(
             Change();
         }
 
+        Dispatcher.SetBacklogAsync(PlateId, null).Ignore();
         await Index.SetAsync(Summary);
         await ForgetReminderAsync();
         DelayDeactivation(TimeSpan.FromMinutes(10));
@@ -607,6 +628,8 @@ public sealed partial class PlateGrain(
         version++;
         changed.Raise();
     }
+
+    private IDispatcherGrain Dispatcher => GrainFactory.GetGrain<IDispatcherGrain>(0);
 
     private IPlateIndexGrain Index => GrainFactory.GetGrain<IPlateIndexGrain>(0);
 

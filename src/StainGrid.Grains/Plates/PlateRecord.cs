@@ -22,6 +22,12 @@ public sealed class PlateRecord
     /// <summary>When that was.</summary>
     public DateTimeOffset Submitted { get; set; }
 
+    /// <summary>When it came to be checked, before that.</summary>
+    public DateTimeOffset Received { get; set; }
+
+    /// <summary>The span of its submission, as a W3C traceparent; null where nobody traced it.</summary>
+    public string? TraceParent { get; set; }
+
     /// <summary>Where the plate is on its way.</summary>
     public PlateState State { get; set; }
 

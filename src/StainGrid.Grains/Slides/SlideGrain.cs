@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using StainGrid.Contracts;
@@ -96,7 +97,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
 
     /// <inheritdoc/>
     public Task FailAsync(long epoch, string error, bool quarantined) =>
-        epoch == job?.Epoch ? EndAsync(SlideState.Failed, error, quarantined) : Task.CompletedTask;
+        epoch == job?.Epoch ? EndAsync(SlideState.Failed, error, quarantined, quarantined ? "quarantined" : "store") : Task.CompletedTask;
 
     /// <inheritdoc/>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => cancelled.CancelAsync();
@@ -108,11 +109,16 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     {
         DelayDeactivation(Timeout.InfiniteTimeSpan);
         var stop = cancelled.Token;
+        using var span = Telemetry.Stage("slide", request.TraceParent)?.SetTag("staingrid.slide", SlideId);
         try
         {
-            var slide = await gate.RunAsync(() => preparation.PrepareAsync(SlideId, request, stop), stop);
+            PreparedSlide slide;
+            OutputStart start;
+            using (Telemetry.Stage("slide.prepare"))
+                slide = await gate.RunAsync(() => preparation.PrepareAsync(SlideId, request, stop), stop);
             var output = new SlideOutput(slide.Job);
-            var start = await output.BeginAsync(request.Overwrite, request.KeepComplete, stop);
+            using (Telemetry.Stage("slide.begin"))
+                start = await output.BeginAsync(request.Overwrite, request.KeepComplete, stop);
             if (!start.IsComplete)
                 await StainAsync(slide, output, start, stop);
             await EndAsync(SlideState.Complete);
@@ -123,10 +129,17 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
         }
         catch (Exception e)
         {
-            bool expected = e is SlideException or ImageException or ModelFileException or BlobStoreException;
-            if (!expected)
+            string type = e switch
+            {
+                SlideException or ImageException => "input",
+                ModelFileException => "model",
+                BlobStoreException => "store",
+                _ => "internal",
+            };
+            if (type == "internal")
                 LogUnexpected(logger, e, SlideId);
-            await EndAsync(SlideState.Failed, expected ? e.Message : $"{SlideId}: {e.GetType().Name}: {e.Message}");
+            span?.SetStatus(ActivityStatusCode.Error, e.Message);
+            await EndAsync(SlideState.Failed, type == "internal" ? $"{SlideId}: {e.GetType().Name}: {e.Message}" : e.Message, errorType: type);
         }
         finally
         {
@@ -136,7 +149,8 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
 
     private async Task StainAsync(PreparedSlide slide, SlideOutput output, OutputStart start, CancellationToken stop)
     {
-        job = start.Job;
+        using var blocks = Telemetry.Stage("slide.blocks");
+        job = start.Job with { TraceParent = blocks?.Id };
         tracker = new SlideTracker(job);
         var plan = job.Plan();
         foreach (var chunk in start.Committed)
@@ -152,11 +166,13 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
         reconciling = this.RegisterGrainTimer(ReconcileAsync, new GrainTimerCreationOptions(TimeSpan.Zero, ReconcileInterval) { Interleave = true });
         await allChunks.Task.WaitAsync(stop);
         reconciling.Dispose();
+        blocks?.Dispose();
 
         Change(status with { State = SlideState.Finishing });
         var report = new SlideReport(tracker.Check, retries, wasted);
         if (report.Check.Pixels != (long)job.Width * job.Height || report.Check.MisweightedPixels != 0)
             throw new SlideException($"{job.Name}: the merged image does not pass its own check ({report.Check}). Please report this.");
+        using var finishing = Telemetry.Stage("slide.finish");
         await gate.RunAsync(async () =>
         {
             await output.CompleteAsync(SlideOutput.Provenance(slide, report), stop);
@@ -201,7 +217,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     }
 
     // Lets go of what others hold of the slide, then makes the status final: nothing of it is written any more by then.
-    private async Task EndAsync(SlideState state, string? error = null, bool quarantined = false)
+    private async Task EndAsync(SlideState state, string? error = null, bool quarantined = false, string? errorType = null)
     {
         if (ending)
             return;
@@ -225,7 +241,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
             LogReconciling(logger, e, SlideId);
         }
 
-        Change(status with { State = state, Error = error, Quarantined = quarantined });
+        Change(status with { State = state, Error = error, Quarantined = quarantined, ErrorType = errorType });
     }
 
     private void Change(SlideStatus next)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -22,6 +23,7 @@ public sealed class StitcherGrain : Grain, IStitcherGrain
     public async Task<Guid> AddAsync(SlideJob job, ProbabilityMap part)
     {
         DelayDeactivation(TimeSpan.FromHours(1));
+        using var span = Activity.Current is null ? Telemetry.Stage("stitch", job.TraceParent) : Telemetry.Stage("stitch");
         if (current is null || job.Epoch > current.Epoch)
             await ClaimAsync(job);
         else if (job.Epoch < current.Epoch)
@@ -30,13 +32,24 @@ public sealed class StitcherGrain : Grain, IStitcherGrain
         // Off the grain's scheduler: merging and compressing a chunk of eight labels takes a good part of a second. A chunk
         // whose writing fails stays in the queue, and is written when its block is handed over again.
         var (merge, write, log) = (stitcher!, output!, commits!);
-        foreach (var chunk in await Task.Run(() => merge.Add(part, job.Band(Band))))
-            unwritten.Enqueue(chunk);
+        using (Telemetry.Stage("stitch.merge"))
+        {
+            foreach (var chunk in await Task.Run(() => merge.Add(part, job.Band(Band))))
+                unwritten.Enqueue(chunk);
+        }
+
         while (unwritten.TryPeek(out var chunk))
         {
             await log.CheckAsync();
             if (!log.Contains(chunk.Column))   // it is committed where only the answer was lost
-                await log.CommitAsync(chunk.Column, await Task.Run(() => write.WriteAsync(chunk)), chunk.Check);
+            {
+                IReadOnlyList<string> sha256;
+                using (Telemetry.Stage("chunk.write"))
+                    sha256 = await Task.Run(() => write.WriteAsync(chunk));
+                using (Telemetry.Stage("chunk.commit"))
+                    await log.CommitAsync(chunk.Column, sha256, chunk.Check);
+            }
+
             unwritten.Dequeue();
             await GrainFactory.GetGrain<ISlideGrain>(job.SlideId).ReportChunkAsync(job.PlanHash, new CommittedChunk(chunk.Row, chunk.Column, chunk.Check));
         }

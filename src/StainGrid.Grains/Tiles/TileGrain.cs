@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.Logging;
 using StainGrid.Contracts;
@@ -54,6 +55,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
 
     private async Task LeaseAndRunAsync()
     {
+        Activity.Current = null;   // what runs from now on is no part of the call that started it
         var running = new HashSet<Task>();
         while (!stopped.IsCancellationRequested)
         {
@@ -100,9 +102,13 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(stopped.Token);
         leases[lease.Lease] = cancellation;
         string? error = null, unreadable = null;
+        long started = Stopwatch.GetTimestamp();
+        using var span = Telemetry.Stage("block", job.TraceParent)
+            ?.SetTag("staingrid.block", lease.Block).SetTag("staingrid.attempt", lease.Attempt).SetTag("staingrid.device", Key);
         try
         {
             await ComputeAsync(lease, cancellation.Token);
+            Telemetry.Block(Device.Name, "completed", Stopwatch.GetElapsedTime(started));
             await Dispatcher.CompleteAsync(lease.Lease);
             return;
         }
@@ -132,6 +138,8 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             leases.Remove(lease.Lease);
         }
 
+        span?.SetStatus(ActivityStatusCode.Error, error ?? unreadable ?? "returned");
+        Telemetry.Block(Device.Name, error is null && unreadable is null ? "returned" : "failed", Stopwatch.GetElapsedTime(started));
         try
         {
             if (unreadable is not null)
@@ -150,13 +158,16 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         var job = lease.Job;
         var block = job.Plan().Block(lease.Block);
         var rule = new NormalisationRule { Clamp = job.Clamp };
+        var reading = Telemetry.Stage("block.read");
         var windows = await Task.Run(() => images.UseAsync(job.Files, job.FileVersions, image => job.Planes
             .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
             .ToArray(), cancelled), cancelled);
+        reading?.Dispose();
         var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
         var progress = new TileProgress(tiles => slide.ReportTilesAsync(tiles).Ignore(), TimeProvider.System);
         var map = await Device.PredictAsync(job, block, windows, progress.Add, cancelled);
         progress.Flush();
+        using var delivering = Telemetry.Stage("block.deliver");
         var receipts = new Dictionary<int, Guid>();
         for (int band = block.Extent.Y / SlideJob.ChunkSize; band * SlideJob.ChunkSize < block.Extent.Bottom; band++)
             receipts[band] = await DeliverAsync(job, band, map.Crop(job.Band(band)), cancelled);

@@ -63,6 +63,7 @@ public sealed class AzureBlobStore : IBlobStore
                 throw FolderBlobStore.TooLarge(Name, key, length, maxBytes);
             byte[] data = new byte[length];
             await result.Content.ReadExactlyAsync(data, cancellationToken);
+            BlobMeter.Read(BlobMeter.Azure, length);
             return new Blob(data, result.Details.ETag.ToString());
         }
         catch (RequestFailedException exception) when (exception.ErrorCode == BlobErrorCode.BlobNotFound)
@@ -160,6 +161,7 @@ public sealed class AzureBlobStore : IBlobStore
         {
             var options = new BlobDownloadToOptions { Conditions = new BlobRequestConditions { IfMatch = new ETag(blob.ETag) } };
             await Reader(blob.Key).DownloadToAsync(destination, options, cancellationToken);
+            BlobMeter.Read(BlobMeter.Azure, blob.Length);
             return true;
         }
         catch (RequestFailedException exception) when (exception.Status == 412 || exception.ErrorCode == BlobErrorCode.BlobNotFound)
@@ -211,6 +213,7 @@ public sealed class AzureBlobStore : IBlobStore
             if (conditions is not null)
                 options.Metadata = new Dictionary<string, string> { [WriteId] = id };
             var response = await Client(key).UploadAsync(BinaryData.FromBytes(data), options, cancellationToken);
+            BlobMeter.Write(BlobMeter.Azure, data.Length);
             return response.Value.ETag.ToString();
         }
         catch (RequestFailedException exception) when (exception.Status is 409 or 412 && conditions is not null)
@@ -255,6 +258,7 @@ public sealed class AzureBlobStore : IBlobStore
 
     private BlobStoreException Failed(string verb, string key, Exception exception)
     {
+        BlobMeter.Failed(BlobMeter.Azure, exception);
         // The library's messages have a page of headers: the first line says it.
         string reason = exception is RequestFailedException { ErrorCode: { Length: > 0 } code, Status: var status }
             ? $"{code} ({status})"

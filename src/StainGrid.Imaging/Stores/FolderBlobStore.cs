@@ -41,6 +41,7 @@ public sealed class FolderBlobStore : IBlobStore
                 throw TooLarge(Name, key, length, maxBytes);
             byte[] data = new byte[length];
             await stream.ReadExactlyAsync(data, cancellationToken);
+            BlobMeter.Read(BlobMeter.Folder, length);
             return new Blob(data, ETag(data));
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
@@ -69,6 +70,7 @@ public sealed class FolderBlobStore : IBlobStore
             }
 
             File.Move(partial, path, overwrite: true);
+            BlobMeter.Write(BlobMeter.Folder, data.Length);
         }
         catch (Exception exception)
         {
@@ -181,6 +183,7 @@ public sealed class FolderBlobStore : IBlobStore
 
     private BlobStoreException Failed(string verb, string key, Exception exception)
     {
+        BlobMeter.Failed(BlobMeter.Folder, exception);
         string remedy = exception.HResult is 28 or 122 or unchecked((int)0x80070070)
             ? "Free some space and run again."
             : "Check the disk and the permissions.";

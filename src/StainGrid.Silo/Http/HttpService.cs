@@ -4,8 +4,6 @@ using System.Security.Cryptography.X509Certificates;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.OpenApi;
@@ -31,10 +29,10 @@ internal static class HttpService
     public static void Add(WebApplicationBuilder builder, HttpOptions options, IBlobStore state, string silo)
     {
         var services = builder.Services;
-        builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning)
+        builder.Logging
             .AddFilter("Microsoft.AspNetCore.Diagnostics.ExceptionHandlerMiddleware", LogLevel.None)   // Problems logs what matters
             .AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
+        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = LargestBody;
@@ -109,9 +107,6 @@ internal static class HttpService
         app.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
         app.MapOrleansDashboard("/dashboard").RequireAuthorization(AccessSetup.AllTenants).ExcludeFromDescription();
     }
-
-    /// <summary>Where a service that has started listens, as a URL.</summary>
-    public static string AddressOf(WebApplication app) => app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
 
     // What browsers could be led to do: pages of others may not ask in a user's name, and names of others do not stand for this machine.
     private static Task GuardAsync(HttpContext context, RequestDelegate next, HttpOptions options)

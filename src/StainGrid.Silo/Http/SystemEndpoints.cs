@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Reflection;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -43,7 +42,7 @@ internal static class SystemEndpoints
                 }
             })
             .AllowAnonymous().WithTags("system").WithName("ready").WithSummary("Whether the cluster answers.");
-        app.MapGet("/v1/version", () => TypedResults.Ok(new ServiceVersion(Version, "v1"))).AllowAnonymous().WithTags("system").WithName("version").WithSummary("The service's version.");
+        app.MapGet("/v1/version", () => TypedResults.Ok(new ServiceVersion(SiloVersion.Text, "v1"))).AllowAnonymous().WithTags("system").WithName("version").WithSummary("The service's version.");
         app.MapGet("/v1/me", (HttpContext context) =>
             {
                 var caller = Caller.Of(context.User);
@@ -89,7 +88,4 @@ internal static class SystemEndpoints
             })
             .RequireAuthorization(nameof(ServiceRole.Operate)).WithTags("system").WithName("audit").WithSummary("Who did what on a day, as JSON lines.").Produces(StatusCodes.Status200OK, contentType: "application/x-ndjson");
     }
-
-    private static string Version { get; } =
-        typeof(SystemEndpoints).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
 }
