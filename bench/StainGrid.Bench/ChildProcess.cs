@@ -13,17 +13,19 @@ internal static class ChildProcess
     /// <exception cref="InvalidOperationException">It failed; the message holds what it printed.</exception>
     public static async Task<T> RunAsync<T>(string part, params int[] numbers)
     {
-        string[] host = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(ChildProcess).Assembly.Location] : [];
-        var start = new ProcessStartInfo(Environment.ProcessPath!, [.. host, .. part.Split(' '), .. numbers.Select(number => number.ToString(CultureInfo.InvariantCulture))])
-        {
-            RedirectStandardOutput = true,
-        };
-        using var child = Process.Start(start)!;
+        using var child = Start([.. part.Split(' '), .. numbers.Select(number => number.ToString(CultureInfo.InvariantCulture))]);
         string output = await child.StandardOutput.ReadToEndAsync();
         await child.WaitForExitAsync();
         return child.ExitCode == 0
             ? JsonSerializer.Deserialize<T>(output.Trim().Split('\n')[^1])!
             : throw new InvalidOperationException($"{part} ended with {child.ExitCode}: {output}");
+    }
+
+    /// <summary>Starts this program with these words, its output to be read.</summary>
+    public static Process Start(params string[] words)
+    {
+        string[] host = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(ChildProcess).Assembly.Location] : [];
+        return Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [.. host, .. words]) { RedirectStandardOutput = true })!;
     }
 
     /// <summary>Prints what <see cref="RunAsync"/> reads.</summary>

@@ -23,6 +23,10 @@ else if (args.Contains("--service"))
 {
     await ServiceBench.RunAsync(Number("--watchers", 200), Number("--rate", 50), Number("--seconds", 20));
 }
+else if (args.Contains("--telemetry"))
+{
+    await TelemetryBench.RunAsync(args, Number("--rounds", 5));
+}
 else if (args.Contains("--pipeline"))
 {
     await PipelineBench.RunAsync(args);

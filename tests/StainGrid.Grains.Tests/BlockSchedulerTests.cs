@@ -27,6 +27,27 @@ public class BlockSchedulerTests
     }
 
     [Fact]
+    public void What_there_is_of_each_plate_adds_up()
+    {
+        Enqueue("first", 4, "one");
+        Enqueue("second", 3, "one");
+        Enqueue("third", 2, "two");
+        Lease("device", "silo", 2);
+        now += TimeSpan.FromSeconds(5);
+        var later = Lease("device", "silo", 3);
+        now += TimeSpan.FromSeconds(2);
+        var plates = scheduler.Plates(now).OrderBy(plate => plate.PlateId).ToList();
+        Assert.Equal(["one", "two"], plates.Select(plate => plate.PlateId));
+        Assert.Equal((9 - 5, 5), (plates.Sum(plate => plate.Queued), plates.Sum(plate => plate.Leased)));
+        Assert.Equal(TimeSpan.FromSeconds(7), plates.Max(plate => plate.OldestLease));
+        Assert.All(later, block => Assert.True(scheduler.Complete(block.Lease, out var done) && done == new CompletedBlock(block.SlideId, block.Block, "device", now - TimeSpan.FromSeconds(2))));
+        Assert.Equal((4, 2), (scheduler.Plates(now).Sum(plate => plate.Queued), scheduler.Plates(now).Sum(plate => plate.Leased)));
+        foreach (string slide in (string[])["first", "second", "third"])
+            scheduler.Remove(slide);
+        Assert.Empty(scheduler.Plates(now));
+    }
+
+    [Fact]
     public void Nothing_is_leased_to_a_device_that_asks_for_nothing()
     {
         Enqueue("slide", 1);

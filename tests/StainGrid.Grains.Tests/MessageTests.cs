@@ -35,6 +35,7 @@ public class MessageTests
         Weight = 3,
         PlanHash = "aa",
         Epoch = 4,
+        TraceParent = "00-1-2-01",
     };
 
     [Fact]
@@ -90,7 +91,7 @@ public class MessageTests
     [Fact]
     public void A_status_arrives_as_it_was_sent()
     {
-        var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7, 8.5));
+        var status = new SlideStatus(SlideState.Complete, 1, 2, 3, 4, 5, "e", new SlideReport(new StitchCheck(1, 2, 3.5, 4, 5.5, 6), 7, 8.5), ErrorType: "store");
         Assert.Equal(status, RoundTrip(status));
     }
 
@@ -98,9 +99,10 @@ public class MessageTests
     public void A_request_arrives_as_it_was_sent()
     {
         var settings = new StainSettings { Model = "m", Labels = ["l"], Plane = 3, Statistics = [Statistic.Mode], Blend = Blend.CentreCrop, BlockSide = 2, BatchSize = 6 };
-        var slide = new SlideRequest { Files = ["f"], Settings = settings, Output = "o", Overwrite = true, PlateId = "p", Weight = 7, ModelSha256 = "ff" };
+        var slide = new SlideRequest { Files = ["f"], Settings = settings, Output = "o", Overwrite = true, PlateId = "p", Weight = 7, ModelSha256 = "ff", TraceParent = "00-1-2-01" };
         Assert.Equivalent(slide, RoundTrip(slide), strict: true);
         Assert.True(slide.SameAs(RoundTrip(slide)));
+        Assert.True(slide.SameAs(slide with { TraceParent = null }));   // a plate that was woken elsewhere asks again in a trace of its own
         Assert.False(slide.SameAs(slide with { Settings = settings with { Labels = ["k"] } }));
         var plate = new PlateRequest { Source = "s", Pattern = "isl", Settings = settings, Output = "o", Weight = 9 };
         Assert.Equivalent(plate, RoundTrip(plate), strict: true);

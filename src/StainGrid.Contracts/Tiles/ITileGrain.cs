@@ -11,7 +11,7 @@ public interface ITileGrain : IGrainWithStringKey
     [Alias("start")]
     Task StartAsync();
 
-    /// <summary>Finishes nothing more: returns all leases and asks for no others.</summary>
+    /// <summary>Finishes the blocks that the device has begun, returns the others and asks for no more.</summary>
     [Alias("stop"), AlwaysInterleave]
     Task StopAsync();
 }

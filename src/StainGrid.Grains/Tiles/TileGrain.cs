@@ -20,7 +20,8 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     private const int WriteAttempts = 3;
 
     private readonly CancellationTokenSource stopped = new();
-    private readonly Dictionary<long, CancellationTokenSource> leases = [];
+    private readonly Dictionary<long, HeldBlock> leases = [];
+    private bool draining;
     private Task? loop;
 
     private string Key => this.GetPrimaryKeyString();
@@ -45,7 +46,9 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     /// <inheritdoc/>
     public async Task StopAsync()
     {
-        await stopped.CancelAsync();
+        draining = true;
+        foreach (var waiting in leases.Values.Where(block => !block.IsBegun).ToArray())
+            await waiting.Stop.CancelAsync();
         if (loop is not null)
             await loop;
     }
@@ -57,7 +60,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     {
         Activity.Current = null;   // what runs from now on is no part of the call that started it
         var running = new HashSet<Task>();
-        while (!stopped.IsCancellationRequested)
+        while (!draining && !stopped.IsCancellationRequested)
         {
             try
             {
@@ -67,7 +70,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                     await Task.WhenAny(running);
                 running.RemoveWhere(task => task.IsCompleted);
             }
-            catch (Exception e) when (!stopped.IsCancellationRequested)
+            catch (Exception e) when (!draining && !stopped.IsCancellationRequested)
             {
                 LogLeasing(logger, e, Key);
                 await Task.Delay(TimeSpan.FromSeconds(1));
@@ -86,8 +89,8 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         {
             foreach (long ended in await Dispatcher.RenewAsync(Key, [.. leases.Keys]))
             {
-                if (leases.TryGetValue(ended, out var cancellation))
-                    await cancellation.CancelAsync();
+                if (leases.TryGetValue(ended, out var block))
+                    await block.Stop.CancelAsync();
             }
         }
         catch (Exception e) when (e.IsTransient(cancellationToken))
@@ -100,14 +103,16 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     {
         var job = lease.Job;
         using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(stopped.Token);
-        leases[lease.Lease] = cancellation;
+        var block = leases[lease.Lease] = new HeldBlock(cancellation);
+        if (draining)
+            await cancellation.CancelAsync();   // it came while the device was told to stop
         string? error = null, unreadable = null;
         long started = Stopwatch.GetTimestamp();
         using var span = Telemetry.Stage("block", job.TraceParent)
             ?.SetTag("staingrid.block", lease.Block).SetTag("staingrid.attempt", lease.Attempt).SetTag("staingrid.device", Key);
         try
         {
-            await ComputeAsync(lease, cancellation.Token);
+            await ComputeAsync(lease, block, cancellation.Token);
             Telemetry.Block(Device.Name, "completed", Stopwatch.GetElapsedTime(started));
             await Dispatcher.CompleteAsync(lease.Lease);
             return;
@@ -153,8 +158,9 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         }
     }
 
-    private async Task ComputeAsync(BlockLease lease, CancellationToken cancelled)
+    private async Task ComputeAsync(BlockLease lease, HeldBlock held, CancellationToken cancelled)
     {
+        cancelled.ThrowIfCancellationRequested();
         var job = lease.Job;
         var block = job.Plan().Block(lease.Block);
         var rule = new NormalisationRule { Clamp = job.Clamp };
@@ -165,13 +171,19 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         reading?.Dispose();
         var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
         var progress = new TileProgress(tiles => slide.ReportTilesAsync(tiles).Ignore(), TimeProvider.System);
-        var map = await Device.PredictAsync(job, block, windows, progress.Add, cancelled);
+        var map = await Device.PredictAsync(job, block, windows, Count, cancelled);
         progress.Flush();
         using var delivering = Telemetry.Stage("block.deliver");
         var receipts = new Dictionary<int, Guid>();
         for (int band = block.Extent.Y / SlideJob.ChunkSize; band * SlideJob.ChunkSize < block.Extent.Bottom; band++)
             receipts[band] = await DeliverAsync(job, band, map.Crop(job.Band(band)), cancelled);
         await slide.ReportDeliveryAsync(job.Epoch, lease.Block, receipts);
+
+        void Count(int tiles)
+        {
+            held.IsBegun = true;
+            progress.Add(tiles);
+        }
     }
 
     // A stitcher that cannot write, or was lost, is asked again with the same map, so that no tile is computed twice for that.
@@ -192,6 +204,20 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                 LogDelivery(logger, e, job.SlideId, band, attempt);
                 await Task.Delay(TimeSpan.FromMilliseconds(200 << Math.Min(attempt, 4)), cancelled);
             }
+        }
+    }
+
+    // A device that stops finishes the blocks that it has begun, and returns the others.
+    private sealed class HeldBlock(CancellationTokenSource stop)
+    {
+        private volatile bool begun;
+
+        public CancellationTokenSource Stop => stop;
+
+        public bool IsBegun
+        {
+            get => begun;
+            set => begun = value;
         }
     }
 
