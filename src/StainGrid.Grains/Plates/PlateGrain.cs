@@ -485,6 +485,7 @@ public sealed partial class PlateGrain(
         tilesOfEndedFields += status.TilesDone;
         Record.BlocksRetried += status.Report?.BlocksRetried ?? 0;
         Record.SecondsWasted += status.Report?.SecondsWasted ?? 0;
+        LogEnd(logger, PlateId, Fields[field].Path, status.State, status.Error);
         trace?.SetStatus(status.State == SlideState.Complete ? ActivityStatusCode.Ok : ActivityStatusCode.Error, status.Error).Dispose();
         if (status.State == SlideState.Complete)
         {
@@ -646,6 +647,9 @@ public sealed partial class PlateGrain(
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId} stops for a moment.")]
     private static partial void LogRun(ILogger logger, Exception exception, string plateId);
+
+    [LoggerMessage(LogLevel.Information, "Plate {PlateId}, field {Field}: {State} {Error}")]
+    private static partial void LogEnd(ILogger logger, string plateId, string field, SlideState state, string? error);
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId}, field {Field}: its slide does not answer; asking again.")]
     private static partial void LogField(ILogger logger, Exception exception, string plateId, string field);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using StainGrid.Client;
 using StainGrid.Contracts;
@@ -23,7 +24,7 @@ public sealed partial class TraceTests : IDisposable
         await using var cluster = await ClusterFixture.StartAsync(Stop);
         string[] accelerator = ["--leases", "1", "--threads", "1"];
         await Task.WhenAll(
-            cluster.AddAsync("c", "cpu", Stop, ["--monitoring", "127.0.0.1:0"], collector.Environment),
+            cluster.AddAsync("c", "cpu", Stop, ["--monitoring", "127.0.0.1:0", "--verbose", "--log-format", "json"], collector.Environment),
             cluster.AddAsync("a1", "accelerator", Stop, accelerator, collector.Environment),
             cluster.AddAsync("a2", "accelerator", Stop, accelerator, collector.Environment));
 
@@ -59,6 +60,11 @@ public sealed partial class TraceTests : IDisposable
         Assert.Equal(["0", "1"], spans.Where(span => span.Name == "block").Select(span => span.Attributes["staingrid.block"]).Order());
         Assert.Equal(["a1", "a2"], spans.Where(span => span.Name == "block").Select(span => span.Service).Order());
         Assert.Equal(["IStitcherGrain/AddAsync"], spans.Select(span => span.Name[(span.Name.LastIndexOf('.') + 1)..]).Where(name => name.Contains("Grain/", StringComparison.Ordinal)).Distinct());
+
+        // What is logged of the field bears its trace: at the collector, and in the lines of the silo.
+        Assert.Contains(collector.Logs, log => log.Trace == field.Trace && log.Service == "c" && log.Body.StartsWith("Plate second, field A/1/0: Complete", StringComparison.Ordinal));
+        string line = Assert.Single(File.ReadLines(cluster.Silos["c"].Log), line => line.Contains("Plate second, field A/1/0: Complete", StringComparison.Ordinal));
+        Assert.Contains(field.Trace, JsonNode.Parse(line)!["Scopes"]!.ToJsonString(), StringComparison.Ordinal);
 
         // The time in which no stage ran that does something; a stage that holds others says nothing of what happens in it.
         string[] holders = ["field", "slide", "slide.blocks", "block"];
