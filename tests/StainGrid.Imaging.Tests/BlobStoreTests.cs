@@ -92,6 +92,7 @@ public sealed class BlobStoreTests : IDisposable
             await Assert.ThrowsAsync<ArgumentException>(() => store.WriteIfAsync(key, new byte[1], null, Stop));
             await Assert.ThrowsAsync<ArgumentException>(() => store.DeleteAsync(key, null, Stop));
             await Assert.ThrowsAsync<ArgumentException>(() => store.ExistsAsync(key, Stop));
+            await Assert.ThrowsAsync<ArgumentException>(() => store.CreateAsync(key, PartsAsync([1]), Stop));
         }
 
         Assert.False(Directory.Exists(_folder.File("root")));
@@ -243,10 +244,34 @@ public sealed class BlobStoreTests : IDisposable
         await store.DeleteAsync("ab", null, Stop);
         Assert.Equal(["a/.zarray", "a/b"], await KeysAsync(store, ""));
 
+        // A blob that is made in parts is there as a whole or not at all, and stays as it was first made.
+        await Assert.ThrowsAsync<ArithmeticException>(() => store.CreateAsync("parts/one", PartsAsync(large, breaks: true), Stop));
+        Assert.False(await store.ExistsAsync("parts/one", Stop));
+        bool[] created = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => store.CreateAsync("parts/one", PartsAsync(large), Stop), Stop)));
+        Assert.Single(created, true);
+        Assert.False(await store.CreateAsync("parts/one", PartsAsync(Noise(10)), Stop));
+        Assert.Equal(large, (await store.ReadAsync("parts/one", Stop))!.Value.ToArray());
+        Assert.Equal(["parts/one"], await KeysAsync(store, "parts/"));
+
         using var stopped = new CancellationTokenSource();
         await stopped.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => store.WriteAsync("late", large, stopped.Token));
         Assert.False(await store.ExistsAsync("late", Stop));
+    }
+
+    // One buffer for all parts, as a caller may have.
+    private static async IAsyncEnumerable<ReadOnlyMemory<byte>> PartsAsync(byte[] data, bool breaks = false)
+    {
+        byte[] part = new byte[1_000_003];
+        for (int at = 0; at < data.Length; at += part.Length)
+        {
+            int length = Math.Min(part.Length, data.Length - at);
+            data.AsSpan(at, length).CopyTo(part);
+            await Task.Yield();
+            yield return part.AsMemory(0, length);
+            if (breaks && at > 2_000_000)
+                throw new ArithmeticException("broken off");
+        }
     }
 
     private static byte[] Noise(int length)

@@ -55,6 +55,9 @@ internal sealed class HttpResultStore(HttpExchange exchange, string plateId) : I
     public Task<string> WriteIfAsync(string key, ReadOnlyMemory<byte> data, string? etag, CancellationToken cancellationToken = default) => throw ReadOnly();
 
     /// <inheritdoc/>
+    public Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default) => throw ReadOnly();
+
+    /// <inheritdoc/>
     public Task DeleteAsync(string key, string? etag = null, CancellationToken cancellationToken = default) => throw ReadOnly();
 
     /// <inheritdoc/>

@@ -3,6 +3,7 @@ using Azure;
 using Azure.Core;
 using Azure.Storage.Blobs;
 using Azure.Storage.Blobs.Models;
+using Azure.Storage.Blobs.Specialized;
 
 namespace StainGrid.Imaging;
 
@@ -85,6 +86,48 @@ public sealed class AzureBlobStore : IBlobStore
         UploadAsync(key, data, etag is null
             ? new BlobRequestConditions { IfNoneMatch = ETag.All }
             : new BlobRequestConditions { IfMatch = new ETag(etag) }, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        if (await ExistsAsync(key, cancellationToken))
+            return false;
+        var client = _container.GetBlockBlobClient(_prefix + key);
+        var blocks = new List<string>();
+        var writer = Guid.NewGuid();   // blocks of several writers of one blob are told apart by it
+        await foreach (var part in parts.WithCancellation(cancellationToken))
+        {
+            string block = Convert.ToBase64String([.. writer.ToByteArray(), .. BitConverter.GetBytes(blocks.Count)]);
+            try
+            {
+                await client.StageBlockAsync(block, BinaryData.FromBytes(part).ToStream(), cancellationToken: cancellationToken);
+            }
+            catch (Exception exception) when (IsFailure(exception))
+            {
+                throw Failed("write", key, exception);
+            }
+
+            blocks.Add(block);
+            BlobMeter.Write(BlobMeter.Azure, part.Length);
+        }
+
+        try
+        {
+            var options = new CommitBlockListOptions { Conditions = new BlobRequestConditions { IfNoneMatch = ETag.All } };
+            await client.CommitBlockListAsync(blocks, options, cancellationToken);
+            return true;
+        }
+        catch (RequestFailedException exception) when (exception.Status is 409 or 412 || exception.ErrorCode == BlobErrorCode.InvalidBlockList)
+        {
+            // Another was first, and the service dropped these blocks then; or it was this one, whose answer was lost.
+            return !await ExistsAsync(key, cancellationToken) ? throw Failed("write", key, exception) : false;
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("write", key, exception);
+        }
+    }
 
     /// <inheritdoc/>
     public async Task<bool> ExistsAsync(string key, CancellationToken cancellationToken = default)

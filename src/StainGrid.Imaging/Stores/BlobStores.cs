@@ -89,6 +89,9 @@ public static class BlobStores
         public Task<string> WriteIfAsync(string key, ReadOnlyMemory<byte> data, string? etag, CancellationToken cancellationToken) =>
             store.WriteIfAsync(Full(key), data, etag, cancellationToken);
 
+        public Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken) =>
+            store.CreateAsync(Full(key), parts, cancellationToken);
+
         public Task<bool> ExistsAsync(string key, CancellationToken cancellationToken) =>
             store.ExistsAsync(Full(key), cancellationToken);
 

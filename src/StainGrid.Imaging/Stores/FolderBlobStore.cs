@@ -55,30 +55,26 @@ public sealed class FolderBlobStore : IBlobStore
     }
 
     /// <inheritdoc/>
-    public async Task WriteAsync(string key, ReadOnlyMemory<byte> data, CancellationToken cancellationToken = default)
-    {
-        string path = Resolve(key);
-        string partial = $"{path}.{Guid.NewGuid():N}{BlobKey.Partial}";
-        try
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            await using (var stream = new FileStream(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, useAsync: true))
-            {
-                await stream.WriteAsync(data, cancellationToken);
-                RandomAccess.FlushToDisk(stream.SafeFileHandle);
-            }
+    public Task WriteAsync(string key, ReadOnlyMemory<byte> data, CancellationToken cancellationToken = default) =>
+        WriteAsync(key, (stream, stop) => stream.WriteAsync(data, stop), partial => File.Move(partial, Resolve(key), overwrite: true), cancellationToken);
 
-            File.Move(partial, path, overwrite: true);
-            BlobMeter.Write(BlobMeter.Folder, data.Length);
-        }
-        catch (Exception exception)
-        {
-            TryDelete(partial);
-            if (IsFailure(exception))
-                throw Failed("write", key, exception);
-            throw;
-        }
+    /// <inheritdoc/>
+    public async Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        if (await ExistsAsync(key, cancellationToken))
+            return false;
+        bool created = false;
+        await WriteAsync(
+            key,
+            async (stream, stop) =>
+            {
+                await foreach (var part in parts.WithCancellation(stop))
+                    await stream.WriteAsync(part, stop);
+            },
+            partial => created = TryMove(partial, Resolve(key)),
+            cancellationToken);
+        return created;
     }
 
     /// <inheritdoc/>
@@ -188,6 +184,49 @@ public sealed class FolderBlobStore : IBlobStore
             ? "Free some space and run again."
             : "Check the disk and the permissions.";
         return new BlobStoreException($"{Root}: cannot {verb} {key}: {exception.Message} {remedy}", exception);
+    }
+
+    // To a file beside its place and to the disk, then to its place.
+    private async Task WriteAsync(string key, Func<Stream, CancellationToken, ValueTask> write, Action<string> place, CancellationToken cancellationToken)
+    {
+        string path = Resolve(key);
+        string partial = $"{path}.{Guid.NewGuid():N}{BlobKey.Partial}";
+        try
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            long length;
+            await using (var stream = new FileStream(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, useAsync: true))
+            {
+                await write(stream, cancellationToken);
+                RandomAccess.FlushToDisk(stream.SafeFileHandle);
+                length = stream.Length;
+            }
+
+            place(partial);
+            BlobMeter.Write(BlobMeter.Folder, length);
+        }
+        catch (Exception exception)
+        {
+            TryDelete(partial);
+            if (IsFailure(exception))
+                throw Failed("write", key, exception);
+            throw;
+        }
+    }
+
+    private static bool TryMove(string partial, string path)
+    {
+        try
+        {
+            File.Move(partial, path, overwrite: false);
+            return true;
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            File.Delete(partial);
+            return false;
+        }
     }
 
     private static void TryDelete(string path)

@@ -31,6 +31,13 @@ public interface IBlobStore
     /// <exception cref="BlobConflictException">Another writer was first: read again and decide again.</exception>
     Task<string> WriteIfAsync(string key, ReadOnlyMemory<byte> data, string? etag, CancellationToken cancellationToken = default);
 
+    /// <summary>Writes a large blob where there is none yet, holding one part of it in memory at a time.</summary>
+    /// <param name="key">The blob's key.</param>
+    /// <param name="parts">Its bytes, in parts of 8 MiB at most. What this throws is thrown, and nothing is written then.</param>
+    /// <param name="cancellationToken">Stops the writing; the key then holds no blob, or the whole one.</param>
+    /// <returns>False where there was a blob already, which stays as it is.</returns>
+    Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default);
+
     /// <summary>Whether there is a blob.</summary>
     /// <param name="key">The blob's key.</param>
     /// <param name="cancellationToken">Stops the asking.</param>
