@@ -82,12 +82,13 @@ internal sealed class ClusterFixture : IAsyncDisposable
     /// <param name="cancellationToken">Stops the start.</param>
     /// <param name="options">More options of the command.</param>
     /// <param name="environment">More of its environment.</param>
+    /// <param name="command">The command's path; this version's where null.</param>
     public async Task<SiloProcess> AddAsync(
-        string name, string role, CancellationToken cancellationToken, string[]? options = null, IReadOnlyDictionary<string, string>? environment = null)
+        string name, string role, CancellationToken cancellationToken, string[]? options = null, IReadOnlyDictionary<string, string>? environment = null, string? command = null)
     {
         string[] arguments = ["--role", role, "--device", "cpu", "--silo-port", "0", "--gateway-port", "0", .. options ?? []];
         var all = Environment.Concat(environment ?? new Dictionary<string, string>()).ToDictionary();
-        return _silos[name] = await SiloProcess.StartAsync(SiloProcess.CommandPath, name, arguments, all, _folder.Path, cancellationToken);
+        return _silos[name] = await SiloProcess.StartAsync(command ?? SiloProcess.CommandPath, name, arguments, all, _folder.Path, cancellationToken);
     }
 
     /// <summary>Starts a silo that its poison brings down.</summary>
