@@ -31,6 +31,22 @@ public sealed class Service : IAsyncLifetime
     /// <summary>Plates of a tenant that may run at once.</summary>
     public int MostRunning { get; init; } = 50;
 
+    /// <summary>Whether it has a model registry.</summary>
+    public bool HasRegistry { get; init; }
+
+    /// <summary>The registry's folder.</summary>
+    public string Registry => folder.File("registry");
+
+    /// <summary>Another model than "small", of the same labels.</summary>
+    public string WriteModel(int seed)
+    {
+        string path = folder.File($"model-{seed}.safetensors");
+        using var model = StainModel.Create(
+            new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("DAPI_CONFOCAL", 0, 65_535, "0000FF"), new("MAP2_CONFOCAL", 0, 65_535, "00FF00")], (ulong)seed);
+        model.Save(path);
+        return path;
+    }
+
     /// <summary>A path in the share that all tenants have.</summary>
     public string InShare(string name) => folder.File("share", name);
 
@@ -53,12 +69,7 @@ public sealed class Service : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         provider = await TokenProvider.StartAsync();
-        using (var model = StainModel.Create(
-            new NetworkOptions { StemChannels = 4, Growth = 2, Resampling = Resampling.Convolution }, [new("DAPI_CONFOCAL", 0, 65_535, "0000FF"), new("MAP2_CONFOCAL", 0, 65_535, "00FF00")], 1))
-        {
-            model.Save(folder.File("small.safetensors"));
-        }
-
+        File.Move(WriteModel(1), folder.File("small.safetensors"));
         Directory.CreateDirectory(folder.File("share"));
         Directory.CreateDirectory(folder.File("private"));
         WritePlate(folder.File("share", "plate"), 2);
@@ -77,6 +88,7 @@ public sealed class Service : IAsyncLifetime
                 Models = [new("small", folder.File("small.safetensors"))],
                 Shares = new Dictionary<string, string> { ["all"] = folder.File("share"), ["lab-b/own"] = folder.File("private") },
                 MostRunning = MostRunning,
+                Registry = HasRegistry ? Registry : null,
             },
         });
         Keys = ApiKeys.Of(state);

@@ -5,10 +5,16 @@ using TorchSharp;
 
 namespace StainGrid.Cli;
 
-/// <summary>`staingrid model init` and `staingrid model info`.</summary>
+/// <summary>`staingrid model`.</summary>
 internal static class ModelCommand
 {
-    public static Command Create() => new("model", "Make and look at model files (safetensors).") { Init(), Info() };
+    public static Command Create()
+    {
+        var command = new Command("model", "Make and look at model files (safetensors), and keep them in a registry.") { Init(), Info() };
+        foreach (var one in RegistryCommands.Create())
+            command.Subcommands.Add(one);
+        return command;
+    }
 
     /// <summary>What a model file says of itself.</summary>
     /// <exception cref="ModelFileException">The file is refused.</exception>

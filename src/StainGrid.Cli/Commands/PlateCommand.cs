@@ -86,9 +86,10 @@ internal static class PlateCommand
             {
                 Source = BlobAddress.Full(parsed.GetValue(source)!),
                 Pattern = parsed.GetValue(pattern),
-                Settings = options.Settings(parsed),
+                Settings = await options.SettingsAsync(parsed, cancellationToken),
                 Output = store,
                 Weight = parsed.GetValue(weight),
+                ModelName = options.ModelName(parsed),
             };
             bool json = parsed.GetValue(run.Json);
             if (choice.IsCluster(parsed))
@@ -128,7 +129,7 @@ internal static class PlateCommand
         command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
         {
             var plan = await PlatePlan.MakeAsync(
-                BlobAddress.Full(parsed.GetValue(source)!), parsed.GetValue(pattern), options.Settings(parsed), parsed.GetValue(run.Device)!, cancellationToken);
+                BlobAddress.Full(parsed.GetValue(source)!), parsed.GetValue(pattern), await options.SettingsAsync(parsed, cancellationToken), parsed.GetValue(run.Device)!, cancellationToken);
             InfoCommand.Print(plan, parsed.GetValue(run.Json));
             return ExitCodes.Done;
         }, cancellationToken));
@@ -366,7 +367,7 @@ internal static class PlateCommand
             Console.Error.WriteLine($"staingrid: {e.Message}");
             return ExitCodes.Usage;
         }
-        catch (Exception e) when (e is PlateException or StainGridException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or SlideException)
+        catch (Exception e) when (e is PlateException or StainGridException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or ModelNotFoundException or SlideException)
         {
             ResultReport.Failure("staingrid", e.Message, json);
             return ExitCodes.Failed;

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 
 namespace StainGrid.Cli;
@@ -67,14 +68,21 @@ internal static class StainCommand
             }
 
             StainSession session;
+            StainSettings settings;
             try
             {
+                settings = await options.SettingsAsync(parsed, cancellationToken);
                 session = await StainSession.StartAsync(run.Devices(parsed), parsed.GetValue(run.Verbose));
             }
             catch (ArgumentException e)
             {
                 Console.Error.WriteLine($"staingrid: {e.Message}");
                 return ExitCodes.Usage;
+            }
+            catch (Exception e) when (e is ModelNotFoundException or BlobStoreException)
+            {
+                ResultReport.Failure(parsed.GetValue(options.Model)!, e.Message, json);
+                return ExitCodes.Failed;
             }
 
             await using (session)
@@ -95,7 +103,7 @@ internal static class StainCommand
                     var request = new SlideRequest
                     {
                         Files = [.. slide.Select(BlobAddress.Full)],
-                        Settings = options.Settings(parsed),
+                        Settings = settings,
                         Output = target,
                         Overwrite = parsed.GetValue(run.Overwrite),
                     };

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 using StainGrid.Tiling;
 
@@ -32,10 +33,12 @@ internal sealed class StainOptions
 
     public Option<string> Model { get; } = new("--model", "-m")
     {
-        Description = "The model: a safetensors file of StainGrid's, or the address of one in a blob store; with --server the name of one there.",
+        Description = "The model: a safetensors file of StainGrid's, the address of one in a blob store, or model:NAME[@HASH] of the registry; with --server the name of one there.",
         DefaultValueFactory = _ => DefaultModel,
         HelpName = "FILE",
     };
+
+    public Option<string?> Registry { get; } = RegistryChoice.Option("The model registry, for model:NAME.");
 
     public Option<string[]> Labels { get; } = new("--labels", "-l")
     {
@@ -101,7 +104,7 @@ internal sealed class StainOptions
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[Model, Labels, Plane, Statistics, Quality, Stride, Blend, Precision, BatchSize, BlockSide])
+        foreach (Option option in (Option[])[Model, Registry, Labels, Plane, Statistics, Quality, Stride, Blend, Precision, BatchSize, BlockSide])
             command.Options.Add(option);
     }
 
@@ -112,8 +115,18 @@ internal sealed class StainOptions
         return (plane is null or "all" ? null : int.Parse(plane, System.Globalization.CultureInfo.InvariantCulture), plane == "all");
     }
 
-    /// <summary>What they say.</summary>
-    public StainSettings Settings(ParseResult parsed)
+    /// <summary>What a model is called that is named in the registry; null for a file.</summary>
+    public string? ModelName(ParseResult parsed) => RegistryChoice.NameOf(parsed.GetValue(Model)!);
+
+    /// <summary>What they say; a model that is named in the registry by the address of the version that is meant now.</summary>
+    /// <exception cref="ArgumentException">A model is named wrongly, or no registry is given.</exception>
+    /// <exception cref="ModelNotFoundException">The registry has none of this name.</exception>
+    /// <exception cref="BlobStoreException">The registry fails.</exception>
+    public async Task<StainSettings> SettingsAsync(ParseResult parsed, CancellationToken cancellationToken) => ModelName(parsed) is { } name
+        ? Settings(parsed) with { Model = (await RegistryChoice.Open(parsed, Registry).FindAsync(name, cancellationToken)).Address }
+        : Settings(parsed);
+
+    private StainSettings Settings(ParseResult parsed)
     {
         var (plane, allPlanes) = Planes(parsed);
         bool fast = parsed.GetValue(Quality) == Cli.Quality.Fast;
@@ -139,7 +152,7 @@ internal sealed class StainOptions
         return new PlateSubmission
         {
             Source = "",
-            Model = parsed.GetResult(Model) is { Implicit: false } ? parsed.GetValue(Model) : null,
+            Model = parsed.GetResult(Model) is { Implicit: false } ? ModelName(parsed) ?? parsed.GetValue(Model) : null,
             Labels = settings.Labels,
             Plane = settings.Plane,
             AllPlanes = settings.AllPlanes,

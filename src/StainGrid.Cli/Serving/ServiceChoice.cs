@@ -17,7 +17,8 @@ internal sealed class ServiceChoice
     private readonly Option<string?> certificateKey = Setting("tls-key", "FILE", "A PEM file with its key.");
     private readonly Option<string?> results = Setting("results", "STORE", "Where results go: a folder that all silos see, azure://CONTAINER/PREFIX or https://..");
     private readonly Option<string?> uploads = Setting("uploads", "DIR", "The folder for uploads, which all silos see. Without it the service takes none.");
-    private readonly Option<string?> models = Setting("models", "FILE,..", "The models that plates may name, by commas, the default first; a model's name is its file's. Default: the one that comes with the command.");
+    private readonly Option<string?> models = Setting("models", "FILE,..", "The models that plates may name, by commas, the default first; a model's name is its file's. model:NAME is one of the registry's. Default: the one that comes with the command.");
+    private readonly Option<string?> registry = RegistryChoice.Option("The model registry (staingrid model push): plates may name all of its models too, by NAME or NAME@HASH.");
     private readonly Option<string?> shares = Setting("shares", "NAME=STORE,..", "Stores that callers may name plates in, as share:NAME/PATH, by commas; TENANT/NAME=STORE is for one tenant alone.");
     private readonly Option<string?> operators = Setting("operator-tenant", "NAME", "The tenant whose keys of role operate see all of the service: the dashboard, and everybody's audit log. Default: operators.");
     private readonly Option<string?> proxies = Setting("trusted-proxies", "IP,..", "The proxies whose X-Forwarded headers are believed, by commas.");
@@ -36,7 +37,7 @@ internal sealed class ServiceChoice
     /// <summary>Adds the options to a command; without the places where another folder holds all of them.</summary>
     public void AddTo(Command command, bool places)
     {
-        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, shares, operators, proxies, rate])
+        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, registry, shares, operators, proxies, rate])
             command.Options.Add(option);
     }
 
@@ -66,7 +67,10 @@ internal sealed class ServiceChoice
         {
             Results = BlobAddress.Full(store),
             Uploads = uploaded is null ? null : Path.GetFullPath(uploaded),
-            Models = [.. files.Select(file => KeyValuePair.Create(Path.GetFileNameWithoutExtension(BlobAddress.FileName(file)), BlobAddress.Full(file)))],
+            Models = [.. files.Select(file => RegistryChoice.NameOf(file) is { } named
+                ? KeyValuePair.Create(named.Split('@')[0], file)
+                : KeyValuePair.Create(Path.GetFileNameWithoutExtension(BlobAddress.FileName(file)), BlobAddress.Full(file)))],
+            Registry = Value(parsed, registry) is { } place ? BlobAddress.Full(place) : null,
             Shares = places,
         };
     }

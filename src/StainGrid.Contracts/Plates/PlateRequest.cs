@@ -28,6 +28,10 @@ public sealed record PlateRequest
     /// <summary>What its submitter calls <see cref="Source"/>, and is told in its place: places of the cluster are not its matter. Null where that is the source itself.</summary>
     [Id(6)] public string? SourceName { get; init; }
 
+    /// <summary>What its submitter calls the model of <see cref="Settings"/>, as "neuron" or "neuron@HASH" of a registry's: the plate keeps the version that the name meant
+    /// when it was submitted. Null where it is given by its place.</summary>
+    [Id(7)] public string? ModelName { get; init; }
+
     /// <summary>A text for the submitter: with what it calls the source, the model and the result.</summary>
     public string Tell(string text)
     {
@@ -36,7 +40,7 @@ public sealed record PlateRequest
             return text;
         foreach (var (place, name) in (ReadOnlySpan<(string, string)>)
             [
-                (Output, "the result"), (Source, SourceName), (Parent(Source), Parent(SourceName)), (Settings.Model, Path.GetFileName(StainSettings.Place(Settings.Model))),
+                (Output, "the result"), (Source, SourceName), (Parent(Source), Parent(SourceName)), (Settings.Model, ModelName ?? Path.GetFileName(StainSettings.Place(Settings.Model))),
             ])
             text = text.Replace(Uri.UnescapeDataString(StainSettings.Place(place)), name, StringComparison.Ordinal).Replace(StainSettings.Place(place), name, StringComparison.Ordinal);
         return text;

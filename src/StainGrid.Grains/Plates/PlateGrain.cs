@@ -98,6 +98,10 @@ public sealed partial class PlateGrain(
         ArgumentNullException.ThrowIfNull(request);
         var received = DateTimeOffset.UtcNow;
         using var span = Telemetry.Submission(PlateId);
+
+        // The version that the name meant when the plate was submitted stays, whatever it means now.
+        if (Record.Request?.ModelName is { } name && name == request.ModelName && ModelRegistry.HashOf(request.Settings.Model) is { } now)
+            request = request with { Settings = request.Settings with { Model = request.Settings.Model.Replace(now, Record.ModelSha256, StringComparison.Ordinal) } };
         var (found, hash, model) = await CheckAsync(request);
         if (Record.Request is not null)
         {

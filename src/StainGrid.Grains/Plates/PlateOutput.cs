@@ -143,7 +143,7 @@ public sealed class PlateOutput : IDisposable
     {
         ["plate"] = plateId,
         ["version"] = SlideOutput.Version,
-        ["model"] = BlobAddress.FileName(request.Settings.Model),
+        ["model"] = request.ModelName is { } name && ModelRegistry.HashOf(request.Settings.Model) is { } hash ? $"{name.Split('@')[0]}@{hash}" : BlobAddress.FileName(request.Settings.Model),
         ["labels"] = new JsonArray([.. request.Settings.Labels.Select(label => JsonValue.Create(label))]),
         ["stride"] = request.Settings.Stride,
         ["blend"] = request.Settings.Blend.ToString().ToLowerInvariant(),

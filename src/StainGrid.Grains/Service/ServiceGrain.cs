@@ -1,14 +1,21 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using StainGrid.Contracts;
+using StainGrid.Imaging;
 using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
 /// <summary>Turns what a tenant names into places of the cluster's. It holds nothing.</summary>
 [Reentrant, RequireSiloMetadata(SiloMetadataKeys.Service, "true")]
-public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Grain, IServiceGrain
+public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles models, ILogger<ServiceGrain> logger) : Grain, IServiceGrain
 {
-    private const int LongestSource = 1200, LongestName = 200, LongestPattern = 1000, MostLabels = 64;
+    private const int LongestSource = 1200, LongestName = 200, LongestPattern = 1000, MostLabels = 64, MostModels = 1000;
+    private static readonly TimeSpan ListAge = TimeSpan.FromSeconds(2);
+
+    private readonly ModelRegistry? registry = options.Registry is { } store ? new ModelRegistry(store) : null;
+    private Task<IReadOnlyList<ModelSummary>>? listed;
+    private long listedAt;
 
     private string Tenant => this.GetPrimaryKeyString();
 
@@ -19,9 +26,7 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
         if (!ServiceId.IsTenant(Tenant) || !ServiceId.IsValid(plateId))
             throw new PlateException("The plate's id or its tenant's name is not one of this service's.");
         Check(submission);
-        var model = submission.Model is null ? options.Models[0] : options.Models.FirstOrDefault(model => model.Key == submission.Model);
-        if (model.Key is null)
-            throw new PlateException($"There is no model of this name here. There are: {string.Join(", ", options.Models.Select(one => one.Key))}.");
+        var (model, modelName) = await FindModelAsync(submission.Model);
         string source = options.Locate(Tenant, submission.Source);
         var running = await GrainFactory.GetGrain<IPlateIndexGrain>(0).CountRunningAsync(ServiceId.Prefix(Tenant));
         var plate = GrainFactory.GetGrain<IPlateGrain>(ServiceId.PlateKey(Tenant, plateId));
@@ -35,9 +40,10 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
             Pattern = submission.Pattern,
             Output = options.OutputOf(Tenant, plateId),
             Weight = submission.Weight,
+            ModelName = modelName,
             Settings = new StainSettings
             {
-                Model = model.Value,
+                Model = model,
                 Labels = submission.Labels,
                 Plane = submission.Plane,
                 AllPlanes = submission.AllPlanes,
@@ -50,21 +56,110 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<ModelSummary>> ListModelsAsync()
+    public Task<IReadOnlyList<ModelSummary>> ListModelsAsync()
+    {
+        // Callers that ask again and again do not read a registry each time.
+        if (listed is null || listed.IsFaulted || (listed.IsCompleted && TimeProvider.System.GetElapsedTime(listedAt) > ListAge))
+            (listed, listedAt) = (ListAsync(), TimeProvider.System.GetTimestamp());
+        return listed;
+    }
+
+    /// <inheritdoc/>
+    public Task<string> GetOutputAsync(string plateId) => Task.FromResult(options.OutputOf(Tenant, plateId));
+
+    // The address of the model that a submission names, and its name where the address is what that means now.
+    private async Task<(string Address, string? Name)> FindModelAsync(string? asked)
+    {
+        string reference = asked ?? options.Models[0].Key;
+        string? given = options.Models.FirstOrDefault(model => model.Key == reference).Value;
+        if (given is not null && RegistryName(given) is null)
+            return (given, null);
+        try
+        {
+            // What the operator named is its name there; all other names are the registry's own.
+            string name = given is null ? reference : RegistryName(given)!;
+            if (registry is not null)
+                return ((await registry.FindAsync(name)).Address, reference);
+        }
+        catch (Exception e) when (e is ArgumentException or ModelNotFoundException)
+        {
+            // Said below, without the registry's place.
+        }
+        catch (BlobStoreException e)
+        {
+            LogModel(logger, e, reference.Split('@')[0]);
+            throw new PlateException("The model cannot be had now: the service's registry fails. Submit again later; the operator's log says more.");
+        }
+
+        var names = options.Models.Select(model => model.Key).Concat((await RegistryAsync()).Select(model => model.Name)).Distinct();
+        throw new PlateException($"There is no such model here. There are: {string.Join(", ", names)}{(registry is null ? "" : "; a version of one is NAME@HASH with at least the first 8 digits of its hash")}.");
+    }
+
+    private async Task<IReadOnlyList<ModelSummary>> ListAsync()
     {
         var list = new List<ModelSummary>();
+        var registered = await RegistryAsync();
         foreach (var (name, address) in options.Models)
         {
+            bool isDefault = name == options.Models[0].Key;
+            if (RegistryName(address) is { } named)
+            {
+                try
+                {
+                    list.Add(Summary(name, (await registry!.FindAsync(named)).Version) with { IsDefault = isDefault });
+                }
+                catch (Exception e) when (e is ArgumentException or ModelNotFoundException or BlobStoreException)
+                {
+                    LogModel(logger, e, name);
+                }
+
+                continue;
+            }
+
             var description = await Task.Run(() => models.DescribeAsync(address, CancellationToken.None));
             list.Add(new ModelSummary(name, [.. description.Metadata.Labels.Select(label => label.Name)],
-                description.Metadata.Network.Variant.ToString().ToLowerInvariant(), description.Metadata.Licence, description.Sha256, list.Count == 0));
+                description.Metadata.Network.Variant.ToString().ToLowerInvariant(), description.Metadata.Licence, description.Sha256, isDefault));
+        }
+
+        return [.. list, .. registered.Where(model => list.All(known => known.Name != model.Name))];
+    }
+
+    // What the registry's names mean now. A record that is damaged is left out: the other models are as good as before.
+    private async Task<IReadOnlyList<ModelSummary>> RegistryAsync()
+    {
+        var list = new List<ModelSummary>();
+        if (registry is null)
+            return list;
+        try
+        {
+            await foreach (string name in registry.NamesAsync())
+            {
+                try
+                {
+                    if (list.Count < MostModels && await registry.GetAsync(name) is { Current: var model })
+                        list.Add(Summary(name, model));
+                }
+                catch (BlobStoreException e)
+                {
+                    LogModel(logger, e, name);
+                }
+            }
+        }
+        catch (BlobStoreException e)
+        {
+            LogModel(logger, e, "*");
         }
 
         return list;
     }
 
-    /// <inheritdoc/>
-    public Task<string> GetOutputAsync(string plateId) => Task.FromResult(options.OutputOf(Tenant, plateId));
+    private static ModelSummary Summary(string name, ModelVersion model) => new(name, model.Labels, model.Variant, model.Licence, model.Sha256, IsDefault: false);
+
+    // NAME of "model:NAME"; null for a file.
+    private static string? RegistryName(string model) => model.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal) ? model[ModelRegistry.Scheme.Length..] : null;
+
+    [LoggerMessage(LogLevel.Warning, "The registry does not give the model {Model}.")]
+    private static partial void LogModel(ILogger logger, Exception exception, string model);
 
     // What the plate itself does not check, or later than its caller should wait for.
     private static void Check(PlateSubmission submission)
@@ -72,6 +167,7 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
         string? problem =
             submission.Source is null or { Length: > LongestSource } ? $"source must have at most {LongestSource} characters"
             : submission.Name is { } name && (name.Length is 0 or > LongestName || name.Any(char.IsControl)) ? $"name must have 1 to {LongestName} plain characters"
+            : submission.Model?.Length > LongestName ? $"model must have at most {LongestName} characters"
             : submission.Pattern?.Length > LongestPattern ? $"pattern must have at most {LongestPattern} characters"
             : submission.Labels is null || submission.Labels.Count > MostLabels || submission.Labels.Any(label => label is not { Length: > 0 and <= LongestName }) ? "labels must be names of labels"
             : submission.Statistics is null || submission.Statistics.Count is 0 or > 5 || submission.Statistics.Distinct().Count() != submission.Statistics.Count ? "statistics must be one to five different ones"

@@ -18,7 +18,10 @@ public sealed record ServiceOptions : IValidatableObject
     [Required]
     public IReadOnlyDictionary<string, string> Shares { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>The models, by their names; the first is the default.</summary>
+    /// <summary>The registry whose models callers may name besides <see cref="Models"/>, as NAME or NAME@HASH: see <see cref="ModelRegistry"/>. Null for none.</summary>
+    public string? Registry { get; init; }
+
+    /// <summary>The models, by their names; the first is the default. A model of the registry's is "model:NAME".</summary>
     [Required]
     public IReadOnlyList<KeyValuePair<string, string>> Models { get; init; } = [];
 
@@ -38,6 +41,8 @@ public sealed record ServiceOptions : IValidatableObject
 
         if (Models.Count == 0)
             yield return new ValidationResult("The service has no model. Give one.");
+        if (Registry is null && Models.FirstOrDefault(model => model.Value.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal)) is { Value: { } named })
+            yield return new ValidationResult($"The model {named} is of a registry (--registry), which is not given.");
     }
 
     /// <summary>The address of what a source names, for a tenant.</summary>

@@ -52,6 +52,8 @@ public sealed class ModelFiles(BlobFiles blobs)
     private static ModelDescription Load(string path, string address)
     {
         using var model = StainModel.Load(path, name: BlobAddress.Show(address));
+        if (ModelRegistry.HashOf(address) is { } hash && hash != model.Sha256)
+            throw new ModelFileException(BlobAddress.Show(address), $"the registry's file is damaged: its hash is {model.Sha256}. Delete it, and push the model again.");
         return new ModelDescription(model.Metadata, model.Sha256);
     }
 }
