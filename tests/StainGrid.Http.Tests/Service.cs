@@ -31,6 +31,9 @@ public sealed class Service : IAsyncLifetime
     /// <summary>Plates of a tenant that may run at once.</summary>
     public int MostRunning { get; init; } = 50;
 
+    /// <summary>The folder of the service's state.</summary>
+    public string State => folder.File("state");
+
     /// <summary>Whether it has a model registry.</summary>
     public bool HasRegistry { get; init; }
 

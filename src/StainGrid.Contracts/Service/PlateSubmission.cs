@@ -17,7 +17,7 @@ public sealed record PlateSubmission
     /// groups; null to try the presets.</summary>
     [Id(2)] public string? Pattern { get; init; }
 
-    /// <summary>The model's name; null for the service's default.</summary>
+    /// <summary>The model's name, or NAME@HASH for another of its versions than the one that the name means now; null for the service's default.</summary>
     [Id(3)] public string? Model { get; init; }
 
     /// <summary>The labels to predict; empty for all that the model has.</summary>

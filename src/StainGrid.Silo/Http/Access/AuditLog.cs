@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
@@ -27,6 +28,9 @@ internal sealed partial class AuditLog(IBlobStore store, string silo, ILogger<Au
 {
     private const int LongestPath = 500, MostWaiting = 100_000, Largest = 16 << 20;
     private static readonly TimeSpan Gathering = TimeSpan.FromSeconds(1);
+
+    // Silos of a later version may note more.
+    private static readonly JsonSerializerOptions Lenient = new(StainGridJson.Options) { UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip };
 
     private readonly Channel<AuditEntry> entries = Channel.CreateBounded<AuditEntry>(new BoundedChannelOptions(MostWaiting) { SingleReader = true });
     private readonly StringBuilder unwritten = new();
@@ -64,7 +68,7 @@ internal sealed partial class AuditLog(IBlobStore store, string silo, ILogger<Au
                 continue;
             foreach (string line in Encoding.UTF8.GetString(blob.Data.Span).Split('\n', StringSplitOptions.RemoveEmptyEntries))
             {
-                if (tenant is null || JsonSerializer.Deserialize<AuditEntry>(line, StainGridJson.Options)?.Tenant == tenant)
+                if (tenant is null || JsonSerializer.Deserialize<AuditEntry>(line, Lenient)?.Tenant == tenant)
                     yield return line;
             }
         }
