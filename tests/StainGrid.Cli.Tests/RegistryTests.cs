@@ -27,8 +27,8 @@ public sealed class RegistryTests : IDisposable
         Assert.Contains("DAPI_CONFOCAL", listed, StringComparison.Ordinal);
 
         Directory.CreateDirectory(folder.File("plate"));
-        PngWriter.WriteGrey16(folder.File("plate", "r02c02f01p01-ch1sk1fk1fl1.png"), [.. Enumerable.Range(0, 150 * 130).Select(i => (ushort)(i * 3))], 150, 130);
-        string image = folder.File("plate", "r02c02f01p01-ch1sk1fk1fl1.png");
+        PngWriter.WriteGrey16(folder.File("plate", "r02c02f01p01-ch1sk1fk1fl1.tiff"), [.. Enumerable.Range(0, 150 * 130).Select(i => (ushort)(i * 3))], 150, 130);
+        string image = folder.File("plate", "r02c02f01p01-ch1sk1fk1fl1.tiff");
         string[] plate = ["plate", "submit", folder.File("plate"), "-o", folder.File("kept.zarr"), "-m", "model:neuron", "--registry", Registry, "--stride", "128", "--json"];
         await SuccessAsync(plate);
         Assert.Equal(old, await StainAsync("model:neuron", "a"));

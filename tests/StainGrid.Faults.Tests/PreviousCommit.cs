@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace StainGrid.Faults.Tests;
 
-/// <summary>The command as the commit before this one built it.</summary>
+/// <summary>The command as the commit before this one built it, or the commit or tag that STAINGRID_PREVIOUS names.</summary>
 internal static class PreviousCommit
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(20);
@@ -11,8 +11,9 @@ internal static class PreviousCommit
     public static async Task<string> CommandAsync(CancellationToken cancellationToken)
     {
         string project = AppContext.BaseDirectory[..AppContext.BaseDirectory.LastIndexOf("/bin/", StringComparison.Ordinal)], root = Path.GetFullPath(Path.Combine(project, "..", ".."));
-        var (found, hash) = await RunAsync(root, "git", ["rev-parse", "--verify", "--quiet", "HEAD~1^{commit}"], cancellationToken);
-        Assert.SkipUnless(found, "There is no commit before this one here: no git, no repository (a tarball), or a history cut to one commit (git fetch --deepen 1).");
+        string previous = Environment.GetEnvironmentVariable("STAINGRID_PREVIOUS") is { Length: > 0 } named ? named : "HEAD~1";   // of a merge the first parent
+        var (found, hash) = await RunAsync(root, "git", ["rev-parse", "--verify", "--quiet", "--end-of-options", previous + "^{commit}"], cancellationToken);
+        Assert.SkipUnless(found, $"There is no commit {previous} here: no git, no repository (a tarball), or a history cut to one commit (git fetch --deepen 1).");
         string builds = Path.Combine(project, "obj", "previous"), folder = Path.Combine(builds, hash), built = Path.Combine(folder, "built");
         Directory.CreateDirectory(builds);
         await using var turn = await LockAsync(Path.Combine(builds, "lock"), cancellationToken);

@@ -8,7 +8,7 @@ namespace StainGrid.Faults.Tests;
 /// <summary>Silos of the commit before this one beside those of this one, on one plate: what docs/upgrade.md promises.</summary>
 public sealed class UpgradeTests(ScenarioTests.OneSilo one) : IClassFixture<ScenarioTests.OneSilo>
 {
-    // Of each well, so that the plate lasts while silos come and go.
+    // Of each well, so that the plate lasts while silos come and go, by the model of milliseconds.
     private const int Fields = 8;
 
     private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(60);
@@ -67,6 +67,8 @@ public sealed class UpgradeTests(ScenarioTests.OneSilo one) : IClassFixture<Scen
 
         await working;
         Say(string.Create(CultureInfo.InvariantCulture, $"{plate}: {watch.Elapsed.TotalSeconds:f1} s, {last!.BlocksRetried} blocks again, {last.SecondsWasted:f1} s wasted"));
+        if (last.FieldsFailed > 0)
+            Assert.Fail((await client.GetFieldsAsync(plate, Stop)).First(field => field.State == FieldState.Failed).Reason);
         Assert.Equal(steps.Length, taken);
         Assert.Equal((PlateState.Complete, null, all, 0), (last.State, last.Error, last.FieldsComplete, last.FieldsFailed));
 

@@ -23,14 +23,17 @@ internal static class WireContract
                 Message(type);
         }
 
-        foreach (var grain in typeof(PlateGrain).Assembly.GetTypes().Where(type => type.IsAssignableTo(typeof(Grain))))
+        foreach (var grain in typeof(PlateGrain).Assembly.GetTypes().Where(type => type.IsAssignableTo(typeof(Grain)) && !type.IsAbstract))
         {
+            // By another name it would be another grain beside that of the version before.
+            string name = grain.Name.Replace("Grain", "", StringComparison.Ordinal).ToLowerInvariant();
+            lines.Add($"type {name}: {string.Join(", ", grain.GetInterfaces().Where(one => one.Namespace == typeof(IPlateGrain).Namespace).Select(Alias).Order(StringComparer.Ordinal))}");
             foreach (var parameter in grain.GetConstructors().SelectMany(constructor => constructor.GetParameters()))
             {
                 if (parameter.GetCustomAttribute<PersistentStateAttribute>() is not { } state)
                     continue;
                 var record = parameter.ParameterType.GetGenericArguments()[0];
-                lines.Add($"state {state.StateName}-{grain.Name.Replace("Grain", "", StringComparison.Ordinal).ToLowerInvariant()}: {Name(record)}");
+                lines.Add($"state {state.StateName}-{name}: {Name(record)}");
                 Json(record);
             }
         }
@@ -41,7 +44,8 @@ internal static class WireContract
         void Grain(Type type)
         {
             string alias = Alias(type);
-            lines.Add($"grain {alias}: {type.GetInterfaces().First(one => one.Name.EndsWith("Key", StringComparison.Ordinal)).Name}");
+            // The name is a part of each call, alias or not.
+            lines.Add($"grain {alias}: {type.FullName}, {type.GetInterfaces().First(one => one.Name.EndsWith("Key", StringComparison.Ordinal)).Name}");
             foreach (var method in type.GetMethods().Where(method => !method.IsStatic))
                 lines.Add($"grain {alias}.{Alias(method)}({string.Join(", ", method.GetParameters().Select(parameter => Name(parameter.ParameterType)))}): {Name(method.ReturnType)}");
         }
