@@ -37,7 +37,7 @@ internal static class SiloCommand
               redis-server --appendonly yes
               staingrid silo --role cpu --redis 127.0.0.1:6379 --state /tmp/state
               staingrid silo --role accelerator --device cpu --redis 127.0.0.1:6379 --state /tmp/state
-            The web page and the HTTP API on a silo of role cpu or all; the other silos of these roles get the same --results, --uploads, --models and --shares:
+            The web page and the HTTP API on a silo of role cpu or all; the other silos of these roles get the same --results, --uploads, --models, --registry and --shares:
               staingrid silo --role cpu .. --results /data/results --uploads /data/uploads --http 127.0.0.1:5080
             Several machines: give each --advertise with its own address, and a --state that all reach.
 
