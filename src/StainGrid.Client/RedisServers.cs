@@ -21,11 +21,14 @@ public static class RedisServers
             var options = ConfigurationOptions.Parse(redis);
             if (Environment.GetEnvironmentVariable(PasswordVariable) is { Length: > 0 } password)
                 options.Password = password;
-            options.ConnectTimeout = (int)Math.Min(timeout.TotalMilliseconds, 5000);
+
+            // It tries three times, and tells of a refused password only then: all of that must fit in.
+            options.ConnectTimeout = (int)Math.Clamp(timeout.TotalMilliseconds / 4, 1000, 5000);
             using var token = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             token.CancelAfter(timeout);
             await using (var connection = await ConnectionMultiplexer.ConnectAsync(options).WaitAsync(token.Token))
                 await connection.GetDatabase().PingAsync().WaitAsync(token.Token);
+            options.ConnectTimeout = 5000;
             options.AbortOnConnectFail = false;
             return options;
         }
