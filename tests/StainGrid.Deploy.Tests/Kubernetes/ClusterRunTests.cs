@@ -32,8 +32,12 @@ public sealed class ClusterRunTests : IDisposable
             foreach (var pool in overlay.Silos.OrderBy(pool => pool.Name == "staingrid-gpu"))
                 started.Add(await StartAsync(overlay, pool, $"{s_network}{started.Count + 2}"));
             Assert.Equal(3, started.Count);
+
+            // At the port that the probes ask, which is its own.
+            for (int i = 0; i < started.Count; i++)
+                Assert.Contains("answers 200", await HealthAsync($"http://{s_network}{i + 2}:9464"), StringComparison.Ordinal);
             string url = started.Select(silo => silo.ReadyLine).Single(line => line.Contains("serving", StringComparison.Ordinal)).Split("serving ")[1].Split(',', ')')[0];
-            Assert.Contains("answers 200", await Checkout.RunAsync(SiloProcess.CommandPath, ["health", "--ready", url], Checkout.Root, null, Stop), StringComparison.Ordinal);
+            Assert.Contains("answers 200", await HealthAsync(url), StringComparison.Ordinal);
             foreach (var (silo, pool) in started.Zip(overlay.Silos.OrderBy(pool => pool.Name == "staingrid-gpu")).Reverse())
                 Assert.Equal(0, await silo.StopAsync(TimeSpan.FromSeconds(pool.Spec.TerminationGracePeriodSeconds!.Value)));
         }
@@ -57,6 +61,8 @@ public sealed class ClusterRunTests : IDisposable
             Assert.DoesNotContain(Password, refused.Message, StringComparison.Ordinal);
         }
     }
+
+    private static Task<string> HealthAsync(string url) => Checkout.RunAsync(SiloProcess.CommandPath, ["health", "--ready", url], Checkout.Root, null, Stop);
 
     // By the manifest's own shell line and configuration, bound to an address of this machine.
     private async Task<SiloProcess> StartRedisAsync(Overlay overlay)
