@@ -50,7 +50,7 @@ public sealed class DockerfileTests
         Assert.All(copies.SelectMany(copy => copy.Arguments.Split(' ')[..^1]), source => Assert.True(
             source == "." ? files.Length > 0 : Array.Exists(files, file => file == source || file.StartsWith(source.TrimEnd('/') + "/", StringComparison.Ordinal)), $"{source} is not there, or ignored."));
         Assert.Equal(
-            ["Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props", "build", "global.json", "models", "src"],
+            [".editorconfig", "Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props", "build", "global.json", "models", "src"],
             files.Select(file => file.Split('/')[0]).Distinct().Order(StringComparer.Ordinal));
         Assert.True(BuildContext.IsIgnored("src/StainGrid.Cli/bin/Release/net10.0/staingrid"));
         Assert.True(BuildContext.IsIgnored(".env"));

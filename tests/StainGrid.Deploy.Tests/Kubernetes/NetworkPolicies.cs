@@ -21,9 +21,13 @@ internal sealed record Peer(string Name)
 /// connection must be allowed at both ends.</summary>
 internal sealed class NetworkPolicies(IEnumerable<V1NetworkPolicy> policies)
 {
-    public bool Allow(Peer from, Peer to, int port, string protocol = "TCP") =>
-        Allowed(to, "Ingress", policy => policy.Spec.Ingress?.Any(rule => Ports(rule.Ports, port, protocol) && Peers(rule.FromProperty, policy, from)) == true)
-        && Allowed(from, "Egress", policy => policy.Spec.Egress?.Any(rule => Ports(rule.Ports, port, protocol) && Peers(rule.To, policy, to)) == true);
+    /// <summary>Whether the end that is asked lets it in.</summary>
+    public bool Admit(Peer from, Peer to, int port, string protocol = "TCP") =>
+        Allowed(to, "Ingress", policy => policy.Spec.Ingress?.Any(rule => Ports(rule.Ports, port, protocol) && Peers(rule.FromProperty, policy, from)) == true);
+
+    /// <summary>Whether the end that asks is let out.</summary>
+    public bool Release(Peer from, Peer to, int port, string protocol = "TCP") =>
+        Allowed(from, "Egress", policy => policy.Spec.Egress?.Any(rule => Ports(rule.Ports, port, protocol) && Peers(rule.To, policy, to)) == true);
 
     private bool Allowed(Peer peer, string direction, Func<V1NetworkPolicy, bool> allows)
     {

@@ -234,7 +234,8 @@ public sealed partial class PodTests
         Assert.Empty(hpa.Of<ScaledObject>());
         var autoscaler = Assert.Single(hpa.Of<V2HorizontalPodAutoscaler>()).Spec;
         Assert.Equal(("Deployment", "staingrid-gpu", 1), (autoscaler.ScaleTargetRef.Kind, autoscaler.ScaleTargetRef.Name, autoscaler.MinReplicas));
-        var metric = Assert.Single(autoscaler.Metrics).External;
+        Assert.Equal("External", Assert.Single(autoscaler.Metrics).Type);
+        var metric = autoscaler.Metrics[0].External;
         Assert.Equal(("staingrid_queue_work_seconds", "AverageValue", "600"), (metric.Metric.Name, metric.Target.Type, metric.Target.AverageValue.ToString()));
     }
 
