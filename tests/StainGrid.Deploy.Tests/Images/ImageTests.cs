@@ -51,7 +51,9 @@ public sealed class ImageTests(ITestOutputHelper log) : IDisposable
 
         await File.WriteAllTextAsync(_folder.File("run"), $"""
             set -eu
-            ! touch "{program}/written" "{_folder.Path}/written" 2>/dev/null
+            for place in "{program}" {(Environment.UserName == "root" ? $"\"{_folder.Path}\" /tmp /var/tmp" : "")}; do
+              if touch "$place/staingrid-written" 2>/dev/null; then echo "$place can be written."; exit 1; fi
+            done
             test -z "$(printenv HOME || true)"
             staingrid --help >/dev/null
             cd "$TMPDIR"
@@ -68,7 +70,7 @@ public sealed class ImageTests(ITestOutputHelper log) : IDisposable
             {health} --ready
             kill -TERM $served
             wait $served
-            ! {health} 2>&1
+            if {health} 2>&1; then exit 1; fi
             echo all done
             """, Stop);
         string output = await ShellAsync(ReadOnly(environment), _folder.Path, []);
