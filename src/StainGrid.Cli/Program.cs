@@ -23,6 +23,7 @@ var root = new RootCommand(
     ServeCommand.Create(),
     KeyCommand.Create(),
     SiloCommand.Create(),
+    HealthCommand.Create(),
 };
 
 var parsed = root.Parse(args);

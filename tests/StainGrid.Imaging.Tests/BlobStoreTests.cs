@@ -1,4 +1,6 @@
 using System.Text;
+using Azure.Core;
+using Azure.Identity;
 using Azure.Storage.Blobs;
 using StainGrid.TestSupport;
 
@@ -198,6 +200,53 @@ public sealed class BlobStoreTests : IDisposable
     [InlineData("https://host/", "names no container")]
     public void Addresses_that_are_not_known_are_refused(string uri, string said) =>
         Assert.Contains(said, Assert.Throws<BlobStoreException>(() => BlobStores.Open(uri)).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData(null, "https://lab.blob.example", "https://lab.blob.example/results", true)]
+    [InlineData(" ", "https://lab.blob.example/", "https://lab.blob.example/results", true)]
+    [InlineData("AccountName=a;AccountKey=aGVsbG8=;BlobEndpoint=https://first.example", "https://lab.blob.example", "https://first.example/results", false)]
+    public void An_account_is_opened_by_its_connection_string_or_else_by_the_identity_of_the_process(string? connection, string? service, string expected, bool byIdentity)
+    {
+        var identity = new Lazy<TokenCredential>(() => new DefaultAzureCredential());
+        var container = BlobStores.AzureContainer("azure://results", "results", Account(connection, service), identity);
+        Assert.Equal((expected, byIdentity), (container.Uri.AbsoluteUri, identity.IsValueCreated));
+    }
+
+    [Theory]
+    [InlineData(null, "", "AZURE_STORAGE_SERVICE_URI")]
+    [InlineData(null, "http://lab.blob.example", "not the https address")]
+    [InlineData(null, "lab.blob.example", "not the https address")]
+    [InlineData(null, "https://lab.blob.example/?sig=secret", "not the https address")]
+    [InlineData(null, "https://user:secret@lab.blob.example", "not the https address")]
+    [InlineData("AccountKey=secret", "https://lab.blob.example", "Copy the connection string again")]   // not passed over for the identity
+    public void An_account_that_is_not_named_rightly_is_refused_without_its_secret(string? connection, string service, string said)
+    {
+        var identity = new Lazy<TokenCredential>(() => new DefaultAzureCredential());
+        string message = Assert.Throws<BlobStoreException>(() => BlobStores.AzureContainer("azure://results", "results", Account(connection, service), identity)).Message;
+        Assert.Contains(said, message, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", message, StringComparison.Ordinal);
+        Assert.False(identity.IsValueCreated);
+    }
+
+    [Fact]
+    public async Task A_pod_s_workload_identity_is_the_only_one_that_is_tried_and_what_is_wrong_with_it_is_told_in_one_line()
+    {
+        Assert.IsType<WorkloadIdentityCredential>(BlobStores.Identity(name => name == "AZURE_FEDERATED_TOKEN_FILE" ? "/var/run/token" : null));
+        Assert.IsType<DefaultAzureCredential>(BlobStores.Identity(_ => null));
+
+        // The webhook has set nothing here: no request leaves this machine.
+        var store = new AzureBlobStore(BlobStores.AzureContainer("azure://results", "results", Account(null, "https://127.0.0.1:1"), new(() => new WorkloadIdentityCredential())));
+        var failure = await Assert.ThrowsAsync<BlobStoreException>(() => store.ExistsAsync("a", Stop));
+        Assert.Contains("WorkloadIdentityCredential", failure.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', failure.Message);
+    }
+
+    private static Func<string, string?> Account(string? connection, string? service) => name => name switch
+    {
+        BlobStores.ConnectionStringVariable => connection,
+        BlobStores.ServiceUriVariable => service,
+        _ => null,
+    };
 
     [Fact]
     public void Paths_and_file_addresses_open_folders()

@@ -16,7 +16,7 @@ internal static class PlateCommand
     private const string Sources =
         """
         SOURCE is an OME-Zarr HCS plate, a folder of images, or a manifest: a path, azure://CONTAINER/PREFIX (connection string in
-        AZURE_STORAGE_CONNECTION_STRING) or https://.. (with a shared access signature, which is not shown). How a folder's
+        AZURE_STORAGE_CONNECTION_STRING, or else your identity and the account in AZURE_STORAGE_SERVICE_URI) or https://.. (with a shared access signature, which is not shown). How a folder's
         names tell well, field and plane is tried by the presets isl, phenix, imagexpress, cv8000; --pattern says one of them,
         or a regular expression with the groups well (or row, column), field, plane, channel. A manifest is CSV or JSON with
         well, field, plane, file.

@@ -8,7 +8,8 @@ namespace StainGrid.Cli;
 /// <summary>`staingrid serve`.</summary>
 internal static class ServeCommand
 {
-    private const string DefaultAddress = "127.0.0.1:5080";
+    /// <summary>Where the service listens unless it is told otherwise.</summary>
+    public const string DefaultAddress = "127.0.0.1:5080";
 
     public static Command Create()
     {

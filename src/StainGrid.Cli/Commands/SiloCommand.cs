@@ -44,8 +44,9 @@ internal static class SiloCommand
             Prints "staingrid: silo NAME ready .." when it takes work; logs go to the standard error. At SIGTERM it
             finishes or returns its blocks and ends with 0. Every option is also read from the environment, with _ for -:
             STAINGRID_REDIS, STAINGRID_CLUSTER, STAINGRID_STATE, STAINGRID_ROLE, STAINGRID_DEVICE, STAINGRID_SILO_PORT ..
-            azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING, for the state and for the images, models
-            and results of plates.
+            A password of Redis is read from STAINGRID_REDIS_PASSWORD alone. azure:// takes its connection string from
+            AZURE_STORAGE_CONNECTION_STRING, or else this machine's identity and the account in AZURE_STORAGE_SERVICE_URI, for the
+            state and for the images, models and results of plates.
 
             Exit codes: 0 stopped in good order; 1 Redis or the state is not reachable, or the cluster declared the silo
             dead, which did not answer for some seconds: start it again; 2 an option is wrong.

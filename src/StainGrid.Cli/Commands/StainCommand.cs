@@ -37,8 +37,8 @@ internal static class StainCommand
             Inputs that fail are named, and the others go on. Outputs are OME-Zarr 0.4, 16 bit, one channel a label and
             statistic; what made them stands in their attributes under "staingrid". An output that was not finished is
             marked incomplete; the next run with the same settings goes on where it stopped.
-            azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING; https:// URLs may end with a shared access
-            signature, which is not shown. What is read of blobs is kept in the temporary folder until the command ends.
+            azure:// takes its connection string from AZURE_STORAGE_CONNECTION_STRING, or else your identity and the account in
+            AZURE_STORAGE_SERVICE_URI; https:// URLs may end with a shared access signature, which is not shown. What is read of blobs is kept in the temporary folder until the command ends.
             """)
         {
             inputs,

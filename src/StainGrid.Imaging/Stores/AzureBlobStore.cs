@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Azure;
 using Azure.Core;
+using Azure.Identity;
 using Azure.Storage.Blobs;
 using Azure.Storage.Blobs.Models;
 using Azure.Storage.Blobs.Specialized;
@@ -245,7 +246,7 @@ public sealed class AzureBlobStore : IBlobStore
     }
 
     private static bool IsFailure(Exception exception) =>
-        exception is RequestFailedException or AggregateException || (exception is IOException && exception is not BlobStoreException);
+        exception is RequestFailedException or AuthenticationFailedException or AggregateException || (exception is IOException && exception is not BlobStoreException);
 
     private async Task<string> UploadAsync(string key, ReadOnlyMemory<byte> data, BlobRequestConditions? conditions, CancellationToken cancellationToken)
     {

@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using Azure.Core;
+using Azure.Identity;
 using Azure.Storage.Blobs;
 
 namespace StainGrid.Imaging;
@@ -9,13 +11,24 @@ public static class BlobStores
     /// <summary>The environment variable with the connection string for <c>azure://</c>, as the Azure CLI has it.</summary>
     public const string ConnectionStringVariable = "AZURE_STORAGE_CONNECTION_STRING";
 
+    /// <summary>The environment variable with the account's address, as in https://ACCOUNT.blob.core.windows.net, for <c>azure://</c> by the process's
+    /// own identity where there is no connection string.</summary>
+    public const string ServiceUriVariable = "AZURE_STORAGE_SERVICE_URI";
+
+    /// <summary>What the workload identity of Kubernetes sets in a pod: the file with the token that it is exchanged for.</summary>
+    private const string FederatedTokenVariable = "AZURE_FEDERATED_TOKEN_FILE";
+
+    // One for the process: it keeps its token until it must be renewed.
+    private static readonly Lazy<TokenCredential> s_identity = new(() => Identity(Environment.GetEnvironmentVariable));
+
     /// <summary>Opens a store.</summary>
     /// <param name="uri">
     /// A folder's path or <c>file://</c> URI; <c>azure://CONTAINER/PREFIX</c>, with the connection string in
-    /// AZURE_STORAGE_CONNECTION_STRING (never on a command line, where others see it); or the https URL of a container or
+    /// AZURE_STORAGE_CONNECTION_STRING (never on a command line, where others see it), or else by the process's identity with the account
+    /// that AZURE_STORAGE_SERVICE_URI names; or the https URL of a container or
     /// of a prefix in it, with a shared access signature where the container is not public.
     /// </param>
-    /// <exception cref="BlobStoreException">The address is not understood, or the connection string is absent.</exception>
+    /// <exception cref="BlobStoreException">The address is not understood, or no account is named.</exception>
     public static IBlobStore Open(string uri)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(uri);
@@ -28,18 +41,7 @@ public static class BlobStores
             case "file" when address.IsLoopback || address.Host.Length == 0:
                 return new FolderBlobStore(address.LocalPath);
             case "azure":
-                string? connection = Environment.GetEnvironmentVariable(ConnectionStringVariable);
-                if (string.IsNullOrWhiteSpace(connection))
-                    throw new BlobStoreException($"{BlobAddress.Show(uri)} needs a connection string. Set {ConnectionStringVariable}.");
-                try
-                {
-                    return new AzureBlobStore(new BlobContainerClient(connection, address.Host, AzureBlobStore.ClientOptions()), Uri.UnescapeDataString(address.AbsolutePath));
-                }
-                catch (Exception exception) when (exception is FormatException or ArgumentException)
-                {
-                    throw new BlobStoreException($"{BlobAddress.Show(uri)}: {ConnectionStringVariable} or the name is not valid. Copy the connection string again.", exception);
-                }
-
+                return new AzureBlobStore(AzureContainer(uri, address.Host, Environment.GetEnvironmentVariable, s_identity), Uri.UnescapeDataString(address.AbsolutePath));
             case "https":
                 string[] parts = address.AbsolutePath.Trim('/').Split('/', 2);
                 if (parts[0].Length == 0)
@@ -50,6 +52,34 @@ public static class BlobStores
                 throw new BlobStoreException($"Stores of kind {address.Scheme}:// are not known. Give a folder, azure://CONTAINER/PREFIX or https://..");
         }
     }
+
+    /// <summary>The container of an <c>azure://</c> address in the account that the environment names.</summary>
+    /// <exception cref="BlobStoreException">It names none, or not rightly.</exception>
+    internal static BlobContainerClient AzureContainer(string uri, string container, Func<string, string?> environment, Lazy<TokenCredential> identity)
+    {
+        try
+        {
+            if (environment(ConnectionStringVariable) is { } connection && !string.IsNullOrWhiteSpace(connection))
+                return new BlobContainerClient(connection, container, AzureBlobStore.ClientOptions());
+        }
+        catch (Exception exception) when (exception is FormatException or ArgumentException)
+        {
+            throw new BlobStoreException($"{BlobAddress.Show(uri)}: {ConnectionStringVariable} or the name is not valid. Copy the connection string again.", exception);
+        }
+
+        if (environment(ServiceUriVariable) is not { } service || string.IsNullOrWhiteSpace(service))
+            throw new BlobStoreException($"{BlobAddress.Show(uri)} needs a connection string. Set {ConnectionStringVariable}, or {ServiceUriVariable} where the process has an identity of its own.");
+
+        // Only https: the token is sent with each request. No query: that would be a signature, which an identity stands in for.
+        if (!Uri.TryCreate(service, UriKind.Absolute, out var account) || account.Scheme != "https" || account.Query.Length > 0 || account.Fragment.Length > 0 || account.UserInfo.Length > 0)
+            throw new BlobStoreException($"{BlobAddress.Show(uri)}: {ServiceUriVariable} is not the https address of an account. Set it as in https://ACCOUNT.blob.core.windows.net.");
+        return new BlobContainerClient(new Uri($"{account.GetLeftPart(UriPartial.Path).TrimEnd('/')}/{container}"), identity.Value, AzureBlobStore.ClientOptions());
+    }
+
+    /// <summary>Who the process is to Azure: in a pod with a workload identity that one alone, so that what is wrong with it is told; elsewhere what
+    /// DefaultAzureCredential finds (a service principal in the environment, a managed identity, the Azure CLI's user ..).</summary>
+    internal static TokenCredential Identity(Func<string, string?> environment) =>
+        string.IsNullOrEmpty(environment(FederatedTokenVariable)) ? new DefaultAzureCredential() : new WorkloadIdentityCredential();
 
     /// <summary>The bytes of a blob, or null where there is none.</summary>
     /// <param name="store">The store.</param>
