@@ -13,7 +13,8 @@ else if (args.Contains("--dispatcher"))
 }
 else if (args.Contains("--autoscaling"))
 {
-    AutoscalingBench.Run(Number("--seeds", 5), Number("--days", 14), Number("--threads", Environment.ProcessorCount), Array.IndexOf(args, "--plot") is >= 0 and var plot ? args[plot + 1] : null);
+    AutoscalingBench.Run(Number("--seeds", 5), Number("--days", 14), Number("--threads", Environment.ProcessorCount),
+        Array.IndexOf(args, "--only") is >= 0 and var only ? args[only + 1] : "", Array.IndexOf(args, "--plot") is >= 0 and var plot ? args[plot + 1] : null);
 }
 else if (args.Contains("--onnx"))
 {

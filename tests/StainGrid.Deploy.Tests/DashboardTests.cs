@@ -36,6 +36,8 @@ public sealed class DashboardTests
             Assert.Equal(targets.Length, targets.Select(target => Text(target, "refId")).Distinct().Count());
             Assert.All([panel, .. targets], part => Assert.Equal("${datasource}", Text(part.GetProperty("datasource"), "uid")));
         });
+        string all = dashboard.GetRawText();
+        Assert.Equal(Count(all, "\"type\": \"prometheus\""), Count(all, "\"uid\": \"${datasource}\""));   // variables and annotations too
         Assert.Equal(["datasource", "job"], dashboard.GetProperty("templating").GetProperty("list").EnumerateArray().Select(variable => Text(variable, "name")));
     }
 

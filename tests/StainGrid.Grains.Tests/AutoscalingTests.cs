@@ -61,11 +61,14 @@ public sealed class AutoscalingTests
         for (int seed = 1; seed <= 3; seed++)
         {
             var plates = s_workload.Draw(seed);
-            var run = ClusterSimulation.Run(plates, times, s_workload.Length, s_policies[name], options);
+            var run = ClusterSimulation.Run(plates, times, s_workload.Length, s_policies[name], options, watched: true);
+            var seen = options.Scrape * run.Samples.Sum(sample => sample.Gpus);
+            var missed = options.Scrape * (run.ColdStarts + run.Peak);   // a silo may begin and end between two looks
 
             Assert.Equal(plates.Sum(plate => (long)plate.Fields) * times.Length, run.Blocks);
             Assert.Equal(Sum(times) * plates.Sum(plate => plate.Fields), run.Busy);
             Assert.True(run.Held >= run.Busy, $"held {run.Held}, busy {run.Busy}");
+            Assert.InRange(run.Held, seen - missed, seen + missed);
             Assert.InRange(run.Peak, 1, options.Most);
             if (name is "work 120 s" or "busy 70 %")
                 Assert.Equal(options.Most, run.Peak);   // it went as far as it may
@@ -144,7 +147,8 @@ public sealed class AutoscalingTests
         Assert.Equal(3, Sync(30, 0, 1, 1));                     // 2.86
         Assert.Equal(3, Sync(45, 0, 0.7, 0.7, 0.7));
         Assert.Equal(3, Sync(60, 0, 0.1, 0.1, 0.1));            // not yet
-        Assert.Equal(1, Sync(400, 0, 0.1, 0.1, 0.1));
+        Assert.Equal(3, Sync(400, 2, 1));                       // 1/3/0.7 = 0.48: the direction would turn
+        Assert.Equal(1, Sync(800, 0, 0.1, 0.1, 0.1));
     }
 
     [Fact]

@@ -1,31 +1,36 @@
 using System.Globalization;
-using System.Text;
 using StainGrid.Imaging;
 
 namespace StainGrid.Bench;
 
-/// <summary>Compares ways to scale GPU silos over simulated weeks: a table in Markdown and a plot.</summary>
+/// <summary>Compares ways to scale GPU silos over simulated weeks: tables in Markdown and a plot.</summary>
 internal static class AutoscalingBench
 {
-    private static readonly ScalingPolicy[] Policies =
+    private static readonly Case[] s_works = [.. ((double[])[120, 300, 600, 1200]).Select(seconds => new Case(TotalPolicy.Work(seconds)))];
+    private static readonly Case[] s_queues = [.. ((double[])[100, 200, 400]).Select(blocks => new Case(TotalPolicy.Queue(blocks)))];
+    private static readonly Case[] s_busy = [.. ((int[])[50, 70, 90]).Select(percent => new Case(UsePolicy.Busy(percent)))];
+    private static readonly Case s_cpu = new(UsePolicy.Cpu(70));
+    private static readonly Case[] s_fixed = [.. ((int[])[2, 4, 8, 16]).Select(count => new Case(new FixedPolicy(count)))];
+
+    // deploy/k8s/components/keda and monitoring.
+    private static readonly ScalerOptions s_deployed = new() { Most = 8, Scrape = TimeSpan.FromSeconds(15), Stabilisation = TimeSpan.FromSeconds(600), CoolDown = TimeSpan.FromSeconds(900) };
+
+    private static readonly Case[] s_others =
     [
-        .. Works, .. Queues, .. Busies, UsePolicy.Cpu(70), .. Fixed,
+        new(TotalPolicy.Work(600), "cold start 1 min", ColdStart: TimeSpan.FromMinutes(1)),
+        new(TotalPolicy.Work(600), "cold start 10 min", ColdStart: TimeSpan.FromMinutes(10)),
+        new(UsePolicy.Busy(70), "cold start 10 min", ColdStart: TimeSpan.FromMinutes(10)),
+        new(TotalPolicy.Work(600), "8 at most", s_deployed with { Scrape = TimeSpan.FromSeconds(30), Stabilisation = TimeSpan.FromSeconds(300), CoolDown = TimeSpan.FromSeconds(300) }),
+        new(TotalPolicy.Work(600), "as in deploy/k8s", s_deployed),
     ];
 
-    private static IEnumerable<ScalingPolicy> Works => ((double[])[120, 300, 600, 1200]).Select(TotalPolicy.Work);
-
-    private static IEnumerable<ScalingPolicy> Queues => ((double[])[100, 200, 400]).Select(TotalPolicy.Queue);
-
-    private static IEnumerable<ScalingPolicy> Busies => ((int[])[50, 70, 90]).Select(UsePolicy.Busy);
-
-    private static IEnumerable<ScalingPolicy> Fixed => ((int[])[2, 4, 8, 16]).Select(count => new FixedPolicy(count));
-
-    /// <summary>Runs all policies on the same plates and prints the table.</summary>
+    /// <summary>Runs all policies on the same plates and prints the tables.</summary>
     /// <param name="seeds">So many draws of the plates.</param>
     /// <param name="days">For so many days plates come.</param>
     /// <param name="threads">Simulations at once.</param>
-    /// <param name="plot">Where to write the plot; nowhere if null.</param>
-    public static void Run(int seeds, int days, int threads, string? plot)
+    /// <param name="only">Only policies whose names begin so.</param>
+    /// <param name="plot">Where to write the plot, of the first draw; nowhere if null.</param>
+    public static void Run(int seeds, int days, int threads, string only, string? plot)
     {
         var workload = new WorkloadOptions { Length = TimeSpan.FromDays(days) };
         var blockTimes = workload.BlockTimes();
@@ -33,91 +38,69 @@ internal static class AutoscalingBench
         double fieldHours = blockTimes.Sum(time => time.TotalHours);
         Console.WriteLine($"{seeds} draws of {days} days: {Spread(draws.Select(draw => (double)draw.Count), "F0")} plates, "
             + $"{Spread(draws.Select(draw => draw.Sum(plate => plate.Fields) * fieldHours), "F0")} GPU-hours of work");
-        var results = new SimulationResult[Policies.Length, seeds];
-        Parallel.For(0, Policies.Length * seeds, new ParallelOptions { MaxDegreeOfParallelism = threads }, run =>
+        Case[] all = [.. ((Case[])[.. s_works, .. s_queues, .. s_busy, s_cpu, .. s_fixed, .. s_others]).Where(entry => entry.Policy.Name.StartsWith(only, StringComparison.Ordinal))];
+        var results = all.ToDictionary(entry => entry, _ => new SimulationResult[seeds]);
+        Parallel.For(0, all.Length * seeds, new ParallelOptions { MaxDegreeOfParallelism = threads }, run =>
         {
-            var (policy, seed) = Math.DivRem(run, seeds);
-            results[policy, seed] = ClusterSimulation.Run(draws[seed], blockTimes, workload.Length, Policies[policy], watched: seed == 0);
+            var (entry, seed) = (all[run / seeds], run % seeds);
+            results[entry][seed] = ClusterSimulation.Run(draws[seed], blockTimes, workload.Length, entry.Policy, entry.Options, entry.ColdStart);
         });
 
+        Print(all.Except(s_others), results);
+        Print(all.Intersect(s_others), results);
+        if (plot is not null)
+            Plot(plot, policy => ClusterSimulation.Run(draws[0], blockTimes, workload.Length, policy, watched: true).Samples);
+    }
+
+    private static void Print(IEnumerable<Case> cases, Dictionary<Case, SimulationResult[]> results)
+    {
         Console.WriteLine("""
 
-            | policy | hours to finish: median | p95 | worst | GPU-hours | of them idle | busy share | cold starts |
+            | policy | hours to finish: median | p95 | worst | GPU-hours | of them idle | busy share, % | cold starts |
             |---|--:|--:|--:|--:|--:|--:|--:|
             """);
-        for (int policy = 0; policy < Policies.Length; policy++)
+        foreach (var entry in cases)
         {
-            var runs = Enumerable.Range(0, seeds).Select(seed => results[policy, seed]).ToArray();
-            Console.WriteLine(new StringBuilder()
-                .Append(CultureInfo.InvariantCulture, $"| {Policies[policy].Name} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => Percentile(Hours(run), 0.5)), "F2")} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => Percentile(Hours(run), 0.95)), "F2")} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => Percentile(Hours(run), 1)), "F2")} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => run.Held.TotalHours), "F0")} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => (run.Held - run.Busy).TotalHours), "F0")} ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => 100 * (run.Busy / run.Held)), "F0")} % ")
-                .Append(CultureInfo.InvariantCulture, $"| {Spread(runs.Select(run => (double)run.ColdStarts), "F0")} |"));
+            var runs = results[entry];
+            Console.WriteLine("| " + string.Join(" | ",
+                entry.Policy.Name + (entry.Note is null ? "" : ", " + entry.Note),
+                Spread(runs.Select(run => Percentile(Hours(run), 0.5)), "F2"),
+                Spread(runs.Select(run => Percentile(Hours(run), 0.95)), "F2"),
+                Spread(runs.Select(run => Percentile(Hours(run), 1)), "F2"),
+                Spread(runs.Select(run => run.Held.TotalHours), "F0"),
+                Spread(runs.Select(run => (run.Held - run.Busy).TotalHours), "F0"),
+                Spread(runs.Select(run => 100 * (run.Busy / run.Held)), "F0"),
+                Spread(runs.Select(run => (double)run.ColdStarts), "F0")) + " |");
         }
-
-        ColdStarts(workload, draws, blockTimes, threads);
-        if (plot is not null)
-            Plot(plot, results);
     }
 
-    private static void ColdStarts(WorkloadOptions workload, IReadOnlyList<PlateArrival>[] draws, TimeSpan[] blockTimes, int threads)
+    // The value below which a share of the values lies (nearest rank).
+    private static double Percentile(IEnumerable<double> values, double share)
     {
-        int[] minutes = [1, 10];
-        ScalingPolicy[] policies = [TotalPolicy.Work(300), TotalPolicy.Work(600), UsePolicy.Busy(70)];
-        var results = new SimulationResult[policies.Length, minutes.Length, draws.Length];
-        Parallel.For(0, results.Length, new ParallelOptions { MaxDegreeOfParallelism = threads }, run =>
-        {
-            int seed = run % draws.Length, minute = run / draws.Length % minutes.Length, policy = run / draws.Length / minutes.Length;
-            results[policy, minute, seed] = ClusterSimulation.Run(draws[seed], blockTimes, workload.Length, policies[policy], coldStart: TimeSpan.FromMinutes(minutes[minute]));
-        });
-        Console.WriteLine($"\n| policy | {string.Join(" | ", minutes.Select(minute => $"cold start {minute} min: median h, p95 h, GPU-hours"))} |");
-        Console.WriteLine($"|---|{string.Concat(minutes.Select(_ => "--:|"))}");
-        for (int policy = 0; policy < policies.Length; policy++)
-        {
-            Console.WriteLine($"| {policies[policy].Name} | " + string.Join(" | ", minutes.Select((_, minute) =>
-            {
-                var runs = Enumerable.Range(0, draws.Length).Select(seed => results[policy, minute, seed]).ToArray();
-                return string.Create(CultureInfo.InvariantCulture, $"{Median(runs, run => Percentile(Hours(run), 0.5)):F2}, {Median(runs, run => Percentile(Hours(run), 0.95)):F2}, {Median(runs, run => run.Held.TotalHours):F0}");
-            })) + " |");
-        }
+        double[] sorted = [.. values.Order()];
+        return sorted[Math.Clamp((int)Math.Ceiling(share * sorted.Length) - 1, 0, sorted.Length - 1)];
     }
 
-    /// <summary>The value below which a share of the values lies (nearest rank).</summary>
-    private static double Percentile(double[] values, double share) =>
-        values.Order().ElementAt(Math.Clamp((int)Math.Ceiling(share * values.Length) - 1, 0, values.Length - 1));
-
-    private static double Median(SimulationResult[] runs, Func<SimulationResult, double> value) => Percentile([.. runs.Select(value)], 0.5);
-
-    private static double[] Hours(SimulationResult run) => [.. run.Plates.Select(plate => (plate.Finished - plate.Submitted).TotalHours)];
+    private static IEnumerable<double> Hours(SimulationResult run) => run.Plates.Select(plate => (plate.Finished - plate.Submitted).TotalHours);
 
     // Median of the draws, with the least and the most.
     private static string Spread(IEnumerable<double> values, string format)
     {
-        double[] sorted = [.. values.Order()];
-        string Text(double value) => value.ToString(format, CultureInfo.InvariantCulture);
-        return sorted.Length == 1 ? Text(sorted[0]) : $"{Text(Percentile(sorted, 0.5))} ({Text(sorted[0])} to {Text(sorted[^1])})";
+        string Text(double share) => Percentile(values, share).ToString(format, CultureInfo.InvariantCulture);
+        return $"{Text(0.5)} ({Text(0)} to {Text(1)})";
     }
 
-    private static void Plot(string path, SimulationResult[,] results)
+    private static void Plot(string path, Func<ScalingPolicy, IReadOnlyList<Sample>> run)
     {
-        const double FirstHour = 24, LastHour = 48;   // the first Tuesday
-        int seeds = results.GetLength(1);
-        SimulationResult First(ScalingPolicy policy) => results[Array.IndexOf(Policies, policy), 0];
-        PlotLine Day(string name, ScalingPolicy policy, Func<Sample, double> value) =>
-            new(name, [.. First(policy).Samples.Where(sample => sample.At.TotalHours is >= FirstHour and <= LastHour).Select(sample => (sample.At.TotalHours - FirstHour, value(sample)))]);
-        PlotLine Trade(string name, IEnumerable<ScalingPolicy> policies) => new(name, [.. policies.Select(policy =>
-        {
-            var runs = Enumerable.Range(0, seeds).Select(seed => results[Array.IndexOf(Policies, policy), seed]).ToArray();
-            return (Median(runs, run => run.Held.TotalHours), Median(runs, run => Percentile(Hours(run), 0.95)));
-        }).Where(point => point.Item2 <= 24)]);
-        LinePlotPng.Write(path, "", [
-            new("GPUs held by the hour of a Tuesday", [.. ((ScalingPolicy[])[.. Works.Skip(1).Take(1), .. Busies.Skip(1).Take(1), UsePolicy.Cpu(70)]).Select(policy => Day(policy.Name, policy, sample => sample.Gpus))]),
-            new("device hours of work left by the hour of that day", [.. ((ScalingPolicy[])[.. Works.Skip(1).Take(1), .. Busies.Skip(1).Take(1), UsePolicy.Cpu(70)]).Select(policy => Day(policy.Name, policy, sample => sample.Work / 3600))]),
-            new("hours to finish (p95) over GPU-hours", [Trade("work 120..1200 s", Works), Trade("busy 50..90 %", Busies), Trade("queue 100..400", Queues), Trade("fixed 2..16", Fixed)]),
+        const int FirstHour = 24, LastHour = 48;   // Tuesday
+        var shown = ((Case[])[s_works[2], s_busy[1], s_cpu]).Select(entry => (entry.Policy.Name, Samples: run(entry.Policy))).ToArray();
+        IReadOnlyList<PlotLine> Lines(Func<Sample, double> value) => [.. shown.Select(line => new PlotLine(line.Name,
+            [.. line.Samples.Where(sample => sample.At.TotalHours is >= FirstHour and <= LastHour).Select(sample => (sample.At.TotalHours - FirstHour, value(sample)))]))];
+        LinePlotPng.Write(path, "hour of a Tuesday", [
+            new("GPUs held", Lines(sample => sample.Gpus)),
+            new("device hours of work left", Lines(sample => sample.Work / 3600)),
         ]);
     }
+
+    private sealed record Case(ScalingPolicy Policy, string? Note = null, ScalerOptions? Options = null, TimeSpan? ColdStart = null);
 }
