@@ -11,6 +11,11 @@ else if (args.Contains("--dispatcher"))
 {
     await DispatcherBench.RunAsync();
 }
+else if (args.Contains("--autoscaling"))
+{
+    AutoscalingBench.Run(Number("--seeds", 5), Number("--days", 14), Number("--threads", Environment.ProcessorCount),
+        Array.IndexOf(args, "--only") is >= 0 and var only ? args[only + 1] : "", Array.IndexOf(args, "--plot") is >= 0 and var plot ? args[plot + 1] : null);
+}
 else if (args.Contains("--onnx"))
 {
     OnnxBench.Run();
