@@ -38,7 +38,11 @@ public static class SiloBuilderExtensions
         silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
         if (service is not null)
+        {
             silo.Services.AddSingleton(service);
+            silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, Housekeeping>();
+        }
+
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>(), devices.Threads));

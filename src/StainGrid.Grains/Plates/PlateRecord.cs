@@ -22,6 +22,12 @@ public sealed class PlateRecord
     /// <summary>When that was.</summary>
     public DateTimeOffset Submitted { get; set; }
 
+    /// <summary>When it ended last; null while it runs, and for one that ended before this was noted.</summary>
+    public DateTimeOffset? Ended { get; set; }
+
+    /// <summary>What goes with the plate, once it is being deleted; null for one that stays.</summary>
+    public PlateDeletion? Deletion { get; set; }
+
     /// <summary>Where the plate is on its way.</summary>
     public PlateState State { get; set; }
 

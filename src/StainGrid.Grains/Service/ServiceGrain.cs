@@ -50,6 +50,29 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
     }
 
     /// <inheritdoc/>
+    public Task DeleteAsync(string plateId) => ServiceId.IsTenant(Tenant) && ServiceId.IsValid(plateId)
+        ? GrainFactory.GetGrain<IPlateGrain>(ServiceId.PlateKey(Tenant, plateId)).DeleteAsync(new PlateDeletion { Result = true, At = options.OutputOf(Tenant, plateId) })
+        : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async Task<bool> DropUploadAsync(string source)
+    {
+        if (options.Uploads is not { } root || UploadFolders.IdOf(source) is not { } id || !ServiceId.IsTenant(Tenant))
+            return false;
+
+        // All of the list, since a page would not do; those that are being deleted are not in it.
+        foreach (var plate in await GrainFactory.GetGrain<IPlateIndexGrain>(0).ListAsync())
+        {
+            if (plate.PlateId.StartsWith(ServiceId.Prefix(Tenant), StringComparison.Ordinal) && UploadFolders.IdOf(plate.Source) == id)
+                return false;
+        }
+
+        if (await Task.Run(() => UploadFolders.Delete(root, Tenant, id)))
+            RetentionMetrics.Deleted("upload");
+        return true;
+    }
+
+    /// <inheritdoc/>
     public async Task<IReadOnlyList<ModelSummary>> ListModelsAsync()
     {
         var list = new List<ModelSummary>();

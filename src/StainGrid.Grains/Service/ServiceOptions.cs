@@ -26,6 +26,10 @@ public sealed record ServiceOptions : IValidatableObject
     [Range(1, 1_000_000)]
     public int MostRunning { get; init; } = 1000;
 
+    /// <summary>How long things are kept.</summary>
+    [Required]
+    public RetentionOptions Retention { get; init; } = new();
+
     /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
@@ -38,6 +42,8 @@ public sealed record ServiceOptions : IValidatableObject
 
         if (Models.Count == 0)
             yield return new ValidationResult("The service has no model. Give one.");
+        if (((TimeSpan?[])[Retention.Results, Retention.Uploads, Retention.Audit]).Any(age => age <= TimeSpan.Zero))
+            yield return new ValidationResult("What is kept is kept for a while (--keep-results, --keep-uploads, --keep-audit): give days above 0, or forever.");
     }
 
     /// <summary>The address of what a source names, for a tenant.</summary>
