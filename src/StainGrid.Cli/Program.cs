@@ -23,6 +23,8 @@ var root = new RootCommand(
     ServeCommand.Create(),
     KeyCommand.Create(),
     SiloCommand.Create(),
+    DoctorCommand.Create(),
+    HousekeepingCommand.Create(),
 };
 
 var parsed = root.Parse(args);

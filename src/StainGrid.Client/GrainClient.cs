@@ -114,6 +114,10 @@ public sealed class GrainClient(IGrainFactory grains)
     public Task<RetentionReport> RunRetentionAsync(bool dryRun, CancellationToken cancellationToken = default) =>
         AskAsync(() => grains.GetGrain<IRetentionGrain>(0).RunAsync(dryRun), LongestSubmission, cancellationToken);
 
+    /// <summary>The silos that are alive, by what they say of themselves.</summary>
+    public Task<IReadOnlyList<SiloDescription>> ListSilosAsync(CancellationToken cancellationToken = default) =>
+        AskAsync(() => grains.GetGrain<IClusterGrain>(0).ListSilosAsync(), null, cancellationToken);
+
     /// <summary>All plates of the cluster, the newest first.</summary>
     public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => AskAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), null, CancellationToken.None);
 

@@ -33,6 +33,9 @@ public static class SiloBuilderExtensions
             [SiloMetadataKeys.Cpu] = role is SiloRole.All or SiloRole.Cpu ? "true" : "false",
             [SiloMetadataKeys.Accelerator] = accelerator ? "true" : "false",
             [SiloMetadataKeys.Service] = service is null ? "false" : "true",
+            [SiloMetadataKeys.Version] = SiloVersions.StainGrid,
+            [SiloMetadataKeys.Orleans] = SiloVersions.Orleans,
+            [SiloMetadataKeys.Runtime] = SiloVersions.Runtime,
             [SiloMetadataKeys.BFloat16] = accelerator && devices.Devices.All(ProductRate.PrefersBFloat16) ? "true" : "false",
         });
         silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);

@@ -467,7 +467,16 @@ public sealed partial class PlateGrain(
             await Index.ForgetAsync(PlateId);
             RetentionMetrics.Deleted("plate");
             LogDeleted(logger, PlateId);
-            DeactivateOnIdle();
+            if (Record.Request is null)
+            {
+                DeactivateOnIdle();
+            }
+            else
+            {
+                // The id was used again since the record went.
+                run = null;
+                Go();
+            }
         }
         catch (Exception) when (ended.IsCancellationRequested)
         {
