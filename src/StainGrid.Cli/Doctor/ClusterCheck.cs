@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Orleans.Clustering.Redis;
 using Orleans.Configuration;
 using StackExchange.Redis;
 using StainGrid.Client;
@@ -36,8 +37,13 @@ internal static class ClusterCheck
         {
             listed = await ReadTableAsync(options, cluster);
         }
-        catch (Exception e) when (e is RedisException or OrleansException or TimeoutException or System.Text.Json.JsonException or FormatException || e.GetType().Namespace?.StartsWith("Newtonsoft", StringComparison.Ordinal) == true)
+        catch (RedisClusteringException)
         {
+            listed = [];   // no silo has made it yet
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // What another wrote there can be anything.
             findings.Add(Finding.Fail("membership", $"the list of cluster '{cluster}' cannot be read: {e.Message.Split('\n')[0]}", "Look at what else writes to this Redis."));
             return findings;
         }
