@@ -72,6 +72,7 @@ public sealed class DeletionTests(Service service) : IClassFixture<Service>
         string key = Guid.NewGuid().ToString();
         string id = (string)(await Service.JsonAsync(await Service.SubmitAsync(client, "share:all/plate", key)))["plate_id"]!;
         await Service.EndAsync(client, id);
+        byte[] before = await client.GetByteArrayAsync($"/v1/plates/{id}/input/B/2/0/0/0/0/0/0/0", Stop);
         (await client.DeleteAsync($"/v1/plates/{id}", Stop)).EnsureSuccessStatusCode();
         await UntilAsync(() => !File.Exists(State("plate", id)));
         Service.WritePlate(service.InShare("another"), 1, seed: 50);
@@ -79,6 +80,7 @@ public sealed class DeletionTests(Service service) : IClassFixture<Service>
         Assert.Equal("complete", await Service.EndAsync(client, id));
         Assert.Single((await Service.JsonAsync(await client.GetAsync($"/v1/plates/{id}/fields", Stop)))["fields"]!.AsArray());
         Assert.Contains(id, await client.GetStringAsync("/v1/plates", Stop));
+        Assert.NotEqual(before, await client.GetByteArrayAsync($"/v1/plates/{id}/input/B/2/0/0/0/0/0/0/0", Stop));   // which is kept open
     }
 
     private string State(string name, string id) => service.File("state", $"{name}-plate", $"lab-a~{id}.json");

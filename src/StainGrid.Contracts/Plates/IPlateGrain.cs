@@ -75,6 +75,10 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     [Alias("running")]
     Task<int> CountRunningAsync(string prefix);
 
+    /// <summary>Whether a plate in the list, whose id starts with a prefix, is made from a source or from what is below it.</summary>
+    [Alias("uses")]
+    Task<bool> UsesAsync(string prefix, string source);
+
     /// <summary>Takes a plate out of the list that is being deleted; it is woken until it is forgotten. Durable when the call returns.</summary>
     [Alias("delete")]
     Task DeletingAsync(string plateId);

@@ -517,7 +517,7 @@ public sealed partial class PlateGrain(
         var found = layout.State.Layout;
         if (!await Task.Run(() => PlateOutput.DeleteAsync(BlobStores.Open(at), PlateId, found, ended.Token)))
             LogStays(logger, PlateId, BlobAddress.Show(request.Output), "it is not this plate's");
-        if (request.SourceName?.StartsWith("upload:", StringComparison.Ordinal) == true)
+        if (request.SourceName?.StartsWith(UploadFolders.Source, StringComparison.Ordinal) == true)
             await GrainFactory.GetGrain<IServiceGrain>(PlateId.Split('~')[0]).DropUploadAsync(request.SourceName);
     }
 

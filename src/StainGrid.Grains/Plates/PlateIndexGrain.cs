@@ -19,6 +19,10 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
     }
 
     /// <inheritdoc/>
+    public Task<bool> UsesAsync(string prefix, string source) => Task.FromResult(plates.State.Plates.Values.Any(plate =>
+        plate.PlateId.StartsWith(prefix, StringComparison.Ordinal) && (plate.Source == source || plate.Source.StartsWith(source + "/", StringComparison.Ordinal))));
+
+    /// <inheritdoc/>
     public Task DeletingAsync(string plateId)
     {
         plates.State.Plates.Remove(plateId);

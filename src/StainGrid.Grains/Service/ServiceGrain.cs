@@ -59,14 +59,8 @@ public sealed class ServiceGrain(ServiceOptions options, ModelFiles models) : Gr
     {
         if (options.Uploads is not { } root || UploadFolders.IdOf(source) is not { } id || !ServiceId.IsTenant(Tenant))
             return false;
-
-        // All of the list, since a page would not do; those that are being deleted are not in it.
-        foreach (var plate in await GrainFactory.GetGrain<IPlateIndexGrain>(0).ListAsync())
-        {
-            if (plate.PlateId.StartsWith(ServiceId.Prefix(Tenant), StringComparison.Ordinal) && UploadFolders.IdOf(plate.Source) == id)
-                return false;
-        }
-
+        if (await GrainFactory.GetGrain<IPlateIndexGrain>(0).UsesAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id))
+            return false;
         if (await Task.Run(() => UploadFolders.Delete(root, Tenant, id)))
             RetentionMetrics.Deleted("upload");
         return true;

@@ -5,7 +5,10 @@ namespace StainGrid.Grains;
 /// <summary>What tenants uploaded, as folders: TENANT/ID, and beside them .parts/TENANT/ID with the files that are not whole.</summary>
 internal static class UploadFolders
 {
-    private const string Parts = ".parts", Source = "upload:";
+    /// <summary>What a source starts with that is an upload.</summary>
+    public const string Source = "upload:";
+
+    private const string Parts = ".parts";
 
     /// <summary>The id of the upload that a source names; null where it names none.</summary>
     public static string? IdOf(string source) =>
@@ -32,8 +35,10 @@ internal static class UploadFolders
         return folders.Length > 0;
     }
 
+    // A whole file is moved into its folder, which tells the time; a part grows where it is.
     private static DateTimeOffset Written(string root, string tenant, string id) =>
-        FoldersOf(root, tenant, id).SelectMany(folder => Directory.EnumerateFileSystemEntries(folder).Append(folder)).Select(File.GetLastWriteTimeUtc).Append(DateTime.UnixEpoch).Max();
+        FoldersOf(root, tenant, id).Concat(Directory.Exists(Path.Combine(root, Parts, tenant, id)) ? Directory.EnumerateFiles(Path.Combine(root, Parts, tenant, id)) : [])
+            .Select(File.GetLastWriteTimeUtc).Append(DateTime.UnixEpoch).Max();
 
     private static IEnumerable<string> FoldersOf(string root, string tenant, string id) =>
         ((string[])[Path.Combine(root, Parts, tenant, id), Path.Combine(root, tenant, id)]).Where(Directory.Exists);
