@@ -24,6 +24,8 @@ var root = new RootCommand(
     KeyCommand.Create(),
     SiloCommand.Create(),
     HealthCommand.Create(),
+    DoctorCommand.Create(),
+    HousekeepingCommand.Create(),
 };
 
 var parsed = root.Parse(args);

@@ -99,6 +99,25 @@ public sealed class GrainClient(IGrainFactory grains)
     public Task<int> RetryPlateAsync(string plateId, int generation, CancellationToken cancellationToken = default) =>
         AskAsync(() => Plate(plateId).RetryAsync(generation), null, cancellationToken);
 
+    /// <summary>Deletes a plate that has ended: there is none when this returns, and what there is of it goes by itself soon. Does nothing where there is none.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="withResult">Whether its result goes too, and what was uploaded for it where no other plate is made from that.</param>
+    /// <param name="cancellationToken">Stops waiting; the plate may be deleted all the same.</param>
+    /// <exception cref="PlateException">The plate runs.</exception>
+    public Task DeletePlateAsync(string plateId, bool withResult, CancellationToken cancellationToken = default) =>
+        AskAsync(() => Plate(plateId).DeleteAsync(new PlateDeletion { Result = withResult }), null, cancellationToken);
+
+    /// <summary>Deletes what the service keeps longer than its operator wants.</summary>
+    /// <param name="dryRun">Only tells what is due.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    /// <returns>What is due, or was deleted; the silo's own retention goes on with what is left.</returns>
+    public Task<RetentionReport> RunRetentionAsync(bool dryRun, CancellationToken cancellationToken = default) =>
+        AskAsync(() => grains.GetGrain<IRetentionGrain>(0).RunAsync(dryRun), LongestSubmission, cancellationToken);
+
+    /// <summary>The silos that are alive, by what they say of themselves.</summary>
+    public Task<IReadOnlyList<SiloDescription>> ListSilosAsync(CancellationToken cancellationToken = default) =>
+        AskAsync(() => grains.GetGrain<IClusterGrain>(0).ListSilosAsync(), null, cancellationToken);
+
     /// <summary>All plates of the cluster, the newest first.</summary>
     public Task<IReadOnlyList<PlateSummary>> ListPlatesAsync() => AskAsync(() => grains.GetGrain<IPlateIndexGrain>(0).ListAsync(), null, CancellationToken.None);
 

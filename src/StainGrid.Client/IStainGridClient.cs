@@ -37,6 +37,13 @@ public interface IStainGridClient
     /// <returns>How many fields.</returns>
     Task<int> RetryAsync(string plateId, CancellationToken cancellationToken = default);
 
+    /// <summary>Deletes a plate that has ended, its result, and what was uploaded for it where no other plate is made from that. There is no such plate any more when this
+    /// returns; what there is of it goes by itself soon.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="cancellationToken">Stops waiting; the plate may be deleted all the same.</param>
+    /// <exception cref="StainGridException">The plate runs (<see cref="StainGridError.Conflict"/>: cancel it first), or there is none.</exception>
+    Task DeleteAsync(string plateId, CancellationToken cancellationToken = default);
+
     /// <summary>A page of the tenant's plates, the newest first.</summary>
     /// <param name="query">Which; its prefix is not looked at. Null for the first hundred.</param>
     /// <param name="cancellationToken">Stops the asking.</param>

@@ -85,6 +85,13 @@ public sealed class OrleansStainGridClient : IStainGridClient
     }
 
     /// <inheritdoc/>
+    public async Task DeleteAsync(string plateId, CancellationToken cancellationToken = default)
+    {
+        await GetAsync(plateId, cancellationToken);
+        await Ask(() => GrainClient.AskAsync(() => Service.DeleteAsync(plateId), null, cancellationToken), cancellationToken);
+    }
+
+    /// <inheritdoc/>
     public async Task<IReadOnlyList<PlateSummary>> ListAsync(PlateQuery? query = null, CancellationToken cancellationToken = default)
     {
         query = (query ?? new PlateQuery()) with { Prefix = ServiceId.Prefix(tenant) };

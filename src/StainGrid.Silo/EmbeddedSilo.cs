@@ -34,12 +34,13 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <param name="inputs">Keeps images and models that come from blobs, and ends with the silo; the default where null.</param>
     /// <param name="http">The HTTP service; null for none. It needs a state that is kept.</param>
     /// <param name="telemetry">Where telemetry goes; nowhere where null.</param>
+    /// <param name="configure">Adds to the silo, before StainGrid does.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">A device is not here, or an option is wrong.</exception>
     /// <exception cref="IOException">The HTTP service's address cannot be listened at.</exception>
     public static async Task<EmbeddedSilo> StartAsync(
         DeviceOptions devices, LogLevel logLevel = LogLevel.Critical, IBlobStore? state = null, BlobFiles? inputs = null, HttpOptions? http = null, TelemetryOptions? telemetry = null,
-        CancellationToken cancellationToken = default)
+        Action<ISiloBuilder>? configure = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(devices);
         foreach (string device in devices.Devices)
@@ -57,6 +58,7 @@ public sealed class EmbeddedSilo : IAsyncDisposable
             builder.Services.AddSingleton(_ => inputs);
         builder.UseOrleans(silo =>
         {
+            configure?.Invoke(silo);
             silo.UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))
                 .UseInMemoryReminderService()
                 .AddStainGrid("embedded", devices, service: http?.Service);

@@ -33,12 +33,19 @@ public static class SiloBuilderExtensions
             [SiloMetadataKeys.Cpu] = role is SiloRole.All or SiloRole.Cpu ? "true" : "false",
             [SiloMetadataKeys.Accelerator] = accelerator ? "true" : "false",
             [SiloMetadataKeys.Service] = service is null ? "false" : "true",
+            [SiloMetadataKeys.Version] = SiloVersions.StainGrid,
+            [SiloMetadataKeys.Orleans] = SiloVersions.Orleans,
+            [SiloMetadataKeys.Runtime] = SiloVersions.Runtime,
             [SiloMetadataKeys.BFloat16] = accelerator && devices.Devices.All(ProductRate.PrefersBFloat16) ? "true" : "false",
         });
         silo.Services.AddPlacementFilter<RequireSiloMetadataFilter, RequireSiloMetadataDirector>(ServiceLifetime.Transient);
         silo.Services.AddPlacementDirector<DevicePinnedPlacement, DevicePinnedDirector>();
         if (service is not null)
+        {
             silo.Services.AddSingleton(service);
+            silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, Housekeeping>();
+        }
+
         silo.Services.AddSingleton(Microsoft.Extensions.Options.Options.Create(devices));
         silo.Services.AddSingleton<DeviceExecutors>();
         silo.Services.TryAddSingleton<Func<string, IDeviceExecutor>>(services => name => new DeviceExecutor(name, services.GetRequiredService<BlobFiles>(), devices.Threads));

@@ -91,7 +91,7 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
     public async Task Roles_allow_what_they_name_and_no_more()
     {
         var routes = await RoutesAsync();
-        bool Submits((string Method, string Path) route) => route.Path.StartsWith("/v1/uploads", StringComparison.Ordinal) || (route.Method == "POST" && route.Path.StartsWith("/v1/plates", StringComparison.Ordinal));
+        bool Submits((string Method, string Path) route) => route.Path.StartsWith("/v1/uploads", StringComparison.Ordinal) || (route.Method is "POST" or "DELETE" && route.Path.StartsWith("/v1/plates", StringComparison.Ordinal));
         bool Operates((string Method, string Path) route) => route.Path.StartsWith("/v1/audit", StringComparison.Ordinal) || route.Path.StartsWith("/dashboard", StringComparison.Ordinal);
         foreach (var (credential, refused) in ((string, Func<(string Method, string Path), bool>)[])
             [

@@ -2,6 +2,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Microsoft.Extensions.DependencyInjection;
 using StainGrid.Grains;
 using StainGrid.Imaging;
 using StainGrid.Model;
@@ -15,6 +16,7 @@ namespace StainGrid.Http.Tests;
 public sealed class Service : IAsyncLifetime
 {
     private readonly TemporaryFolder folder = new();
+    private readonly Clock clock = new();
     private TokenProvider? provider;
     private EmbeddedSilo? silo;
 
@@ -50,6 +52,18 @@ public sealed class Service : IAsyncLifetime
         return path;
     }
 
+    /// <summary>How long it keeps things; for ever where nothing is said.</summary>
+    public RetentionOptions Retention { get; init; } = new() { Uploads = null };
+
+    /// <summary>How far the service's clock is ahead.</summary>
+    public TimeSpan Ahead { get => clock.Ahead; set => clock.Ahead = value; }
+
+    /// <summary>The silo's grains.</summary>
+    public IGrainFactory Grains => silo!.Grains;
+
+    /// <summary>A path in the service's folder.</summary>
+    public string File(params string[] name) => folder.File(name);
+
     /// <summary>A path in the share that all tenants have.</summary>
     public string InShare(string name) => folder.File("share", name);
 
@@ -72,11 +86,11 @@ public sealed class Service : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         provider = await TokenProvider.StartAsync();
-        File.Move(WriteModel(1), folder.File("small.safetensors"));
+        System.IO.File.Move(WriteModel(1), folder.File("small.safetensors"));
         Directory.CreateDirectory(folder.File("share"));
         Directory.CreateDirectory(folder.File("private"));
         WritePlate(folder.File("share", "plate"), 2);
-        File.WriteAllText(folder.File("secret.txt"), "SECRET-OF-THE-SERVICE");
+        System.IO.File.WriteAllText(folder.File("secret.txt"), "SECRET-OF-THE-SERVICE");
         var state = BlobStores.Open(folder.File("state"));
         silo = await EmbeddedSilo.StartAsync(new DeviceOptions { Threads = 1 }, state: state, http: new HttpOptions
         {
@@ -92,8 +106,9 @@ public sealed class Service : IAsyncLifetime
                 Shares = new Dictionary<string, string> { ["all"] = folder.File("share"), ["lab-b/own"] = folder.File("private") },
                 MostRunning = MostRunning,
                 Registry = HasRegistry ? Registry : null,
+                Retention = Retention,
             },
-        });
+        }, configure: host => host.Services.AddSingleton<TimeProvider>(clock));
         Keys = ApiKeys.Of(state);
         Reader = (await Keys.CreateAsync("reader", "lab-a", ServiceRole.Read, TimeSpan.FromDays(1))).Secret;
         Submitter = (await Keys.CreateAsync("submitter", "lab-a", ServiceRole.Submit, TimeSpan.FromDays(1))).Secret;
@@ -125,7 +140,7 @@ public sealed class Service : IAsyncLifetime
     {
         Directory.CreateDirectory(path);
         for (int well = 0; well < wells; well++)
-            File.WriteAllBytes(Path.Combine(path, $"r02c{well + 2:00}f01p01-ch1sk1fk1fl1.tiff"), Png(seed + well));
+            System.IO.File.WriteAllBytes(Path.Combine(path, $"r02c{well + 2:00}f01p01-ch1sk1fk1fl1.tiff"), Png(seed + well));
     }
 
     /// <summary>A grey PNG of 160x160, 16 bit.</summary>
@@ -135,7 +150,7 @@ public sealed class Service : IAsyncLifetime
         var random = new Random(seed);
         ushort[] pixels = [.. Enumerable.Range(0, 160 * 160).Select(i => (ushort)(20_000 + 9000 * Math.Sin(i % 160 * 0.2 + seed) * Math.Sin(i / 160 * 0.1) + random.Next(500)))];
         PngWriter.WriteGrey16(folder.File("a.png"), pixels, 160, 160);
-        return File.ReadAllBytes(folder.File("a.png"));
+        return System.IO.File.ReadAllBytes(folder.File("a.png"));
     }
 
     /// <summary>Uploads files and returns the upload's id.</summary>
@@ -204,5 +219,13 @@ public sealed class Service : IAsyncLifetime
     {
         string events = await client.GetStringAsync(new Uri($"/v1/plates/{id}/events", UriKind.Relative));
         return (string)JsonNode.Parse(events.Split('\n').Last(line => line.StartsWith("data: ", StringComparison.Ordinal))[6..])!["status"]!["state"]!;
+    }
+
+    // Timers go on as they do.
+    private sealed class Clock : TimeProvider
+    {
+        public TimeSpan Ahead { get; set; }
+
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
     }
 }

@@ -14,7 +14,7 @@ internal static class KeyCommand
     {
         var tenant = new Option<string>("--tenant") { Description = "Whose plates the key sees: lower-case letters, digits and '-'.", Required = true, HelpName = "NAME" };
         var name = new Option<string>("--name") { Description = "Who or what it is for, as the audit log shows it.", Required = true, HelpName = "TEXT" };
-        var role = new Option<ServiceRole>("--role") { Description = "read: see plates and results; submit: also upload, submit, cancel, retry; operate: also the audit log and the dashboard.", DefaultValueFactory = _ => ServiceRole.Submit };
+        var role = new Option<ServiceRole>("--role") { Description = "read: see plates and results; submit: also upload, submit, cancel, retry, delete; operate: also the audit log and the dashboard.", DefaultValueFactory = _ => ServiceRole.Submit };
         var days = new Option<int>("--days") { Description = "How long it lasts.", DefaultValueFactory = _ => 365, HelpName = "N" };
         return OnKeys("create", "Make a key. It is printed once, and only a hash of it is kept.", [tenant, name, role, days], async (keys, parsed, cancellationToken) =>
         {

@@ -24,7 +24,7 @@ internal static class PlateCommand
 
     public static Command Create() => new("plate", "Stain whole plates: on an embedded silo, on a cluster (--redis), or by a service (--server).")
     {
-        Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), List(), Fetch(),
+        Submit(), Plan(), Status(), Watch(), Cancel(), Retry(), Delete(), List(), Fetch(),
     };
 
     private static Command Submit()
@@ -173,6 +173,17 @@ internal static class PlateCommand
         }, async (plate, parsed, json, cancellationToken) => parsed.GetValue(output) is not { } store
             ? throw new ArgumentException("Say --redis or --server for a plate that is there, or --output for one that runs here.")
             : await EmbeddedAsync(run.Devices(parsed), verbose: false, BlobAddress.Full(store), client => client.RetryPlateAsync(plate, cancellationToken), plate, json, cancellationToken));
+    }
+
+    private static Command Delete()
+    {
+        var result = new Option<bool>("--result") { Description = "With --redis: also delete the plate's result. A service's (--server) always goes, and its upload where no other plate is made from that." };
+        return OnPlate("delete", "Delete a plate that has ended. What there is of it goes by itself, also after losses of silos.", [result], async (client, plate, parsed, json, cancellationToken) =>
+        {
+            await client.DeleteAsync(plate, parsed.GetValue(result), cancellationToken);
+            Console.Out.WriteLine(json ? new JsonObject { ["plate"] = plate, ["state"] = "deleted" }.ToJsonString() : $"{plate}: deleted");
+            return ExitCodes.Done;
+        });
     }
 
     private static Command List()

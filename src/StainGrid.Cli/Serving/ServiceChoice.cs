@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Net;
 using StainGrid.Grains;
 using StainGrid.Imaging;
@@ -24,6 +25,10 @@ internal sealed class ServiceChoice
     private readonly Option<string?> proxies = Setting("trusted-proxies", "IP,..", "The proxies whose X-Forwarded headers are believed, by commas.");
     private readonly Option<string?> rate = Setting("requests-per-second", "N", "Requests a second that a caller may make. Default: 200.");
 
+    private readonly Option<string?> keepResults = Setting("keep-results", "DAYS", "How long plates and their results are kept from their end. Default: forever.");
+    private readonly Option<string?> keepUploads = Setting("keep-uploads", "DAYS", "How long uploads are kept from their last use, by a file or a plate. Default: 30; or forever.");
+    private readonly Option<string?> keepAudit = Setting("keep-audit", "DAYS", "How long the audit log is kept. Default: forever.");
+
     /// <summary>The name of an option's variable in the environment.</summary>
     public static string Variable(Option option) => "STAINGRID_" + option.Name.TrimStart('-').Replace('-', '_').ToUpperInvariant();
 
@@ -37,7 +42,7 @@ internal sealed class ServiceChoice
     /// <summary>Adds the options to a command; without the places where another folder holds all of them.</summary>
     public void AddTo(Command command, bool places)
     {
-        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, registry, shares, operators, proxies, rate])
+        foreach (var option in (Option[])[http, auth, authority, audience, certificate, certificateKey, .. places ? (Option[])[results, uploads] : [], models, registry, shares, operators, proxies, rate, keepResults, keepUploads, keepAudit])
             command.Options.Add(option);
     }
 
@@ -72,6 +77,20 @@ internal sealed class ServiceChoice
                 : KeyValuePair.Create(Path.GetFileNameWithoutExtension(BlobAddress.FileName(file)), BlobAddress.Full(file)))],
             Registry = Value(parsed, registry) is { } place ? BlobAddress.Full(place) : null,
             Shares = places,
+            Retention = new RetentionOptions
+            {
+                Results = Days(keepResults, null),
+                Uploads = Days(keepUploads, new RetentionOptions().Uploads),
+                Audit = Days(keepAudit, null),
+            },
+        };
+
+        TimeSpan? Days(Option<string?> option, TimeSpan? otherwise) => Value(parsed, option) switch
+        {
+            null => otherwise,
+            "forever" => null,
+            var text when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int days) && days is > 0 and <= 36_500 => TimeSpan.FromDays(days),
+            var text => throw new ArgumentException($"{option.Name} '{text}' is neither 1 to 36500 days nor forever."),
         };
     }
 

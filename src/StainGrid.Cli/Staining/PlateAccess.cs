@@ -25,6 +25,11 @@ internal abstract class PlateAccess : IAsyncDisposable
 
     public abstract Task<int> RetryAsync(string plate, CancellationToken cancellationToken);
 
+    /// <param name="plate">The plate.</param>
+    /// <param name="withResult">Of a cluster's plate: whether its result goes too. A service's always does.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    public abstract Task DeleteAsync(string plate, bool withResult, CancellationToken cancellationToken);
+
     public abstract IAsyncEnumerable<PlateSummary> ListAsync(CancellationToken cancellationToken);
 
     public abstract ValueTask DisposeAsync();
@@ -40,6 +45,13 @@ internal abstract class PlateAccess : IAsyncDisposable
         public override Task CancelAsync(string plate, CancellationToken cancellationToken) => grains.CancelPlateAsync(plate, cancellationToken);
 
         public override Task<int> RetryAsync(string plate, CancellationToken cancellationToken) => grains.RetryPlateAsync(plate, cancellationToken);
+
+        public override async Task DeleteAsync(string plate, bool withResult, CancellationToken cancellationToken)
+        {
+            if ((await grains.GetPlateAsync(plate, cancellationToken)).State == PlateState.New)
+                throw new PlateException($"There is no plate {plate}. See 'staingrid plate list'.");
+            await grains.DeletePlateAsync(plate, withResult, cancellationToken);
+        }
 
         public override async IAsyncEnumerable<PlateSummary> ListAsync([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
         {
@@ -62,6 +74,8 @@ internal abstract class PlateAccess : IAsyncDisposable
         public override Task CancelAsync(string plate, CancellationToken cancellationToken) => client.CancelAsync(plate, cancellationToken);
 
         public override Task<int> RetryAsync(string plate, CancellationToken cancellationToken) => client.RetryAsync(plate, cancellationToken);
+
+        public override Task DeleteAsync(string plate, bool withResult, CancellationToken cancellationToken) => client.DeleteAsync(plate, cancellationToken);
 
         public override async IAsyncEnumerable<PlateSummary> ListAsync([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
         {

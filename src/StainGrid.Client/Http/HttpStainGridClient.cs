@@ -114,6 +114,27 @@ public sealed class HttpStainGridClient : IStainGridClient, IDisposable
     }
 
     /// <inheritdoc/>
+    public async Task DeleteAsync(string plateId, CancellationToken cancellationToken = default)
+    {
+        string path = Plate(plateId);
+        int tries = 0;
+        try
+        {
+            await exchange.AskAsync(
+                () =>
+                {
+                    tries++;
+                    return new HttpRequestMessage(HttpMethod.Delete, path);
+                },
+                (_, _) => Task.FromResult(true), null, cancellationToken);
+        }
+        catch (StainGridException e) when (e.Error == StainGridError.NotFound && tries > 1)
+        {
+            // It was deleted by a try whose answer was lost.
+        }
+    }
+
+    /// <inheritdoc/>
     public async Task<IReadOnlyList<PlateSummary>> ListAsync(PlateQuery? query = null, CancellationToken cancellationToken = default)
     {
         query ??= new PlateQuery();

@@ -43,6 +43,13 @@ public interface IPlateGrain : IGrainWithStringKey
     [Alias("retry")]
     Task<int> RetryAsync(int generation);
 
+    /// <summary>Deletes a plate that has ended. That it goes is durable when the call returns: from then on there is no such plate. What there is of it goes by itself, also
+    /// after losses of silos. Does nothing where there is none.</summary>
+    /// <param name="deletion">What goes besides the plate's record.</param>
+    /// <exception cref="PlateException">The plate runs.</exception>
+    [Alias("delete")]
+    Task DeleteAsync(PlateDeletion deletion);
+
     /// <summary>From the dispatcher: goes on where the plate's grain was lost.</summary>
     [Alias("wake"), AlwaysInterleave, OneWay]
     Task WakeAsync();
@@ -68,7 +75,19 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     [Alias("running")]
     Task<int> CountRunningAsync(string prefix);
 
-    /// <summary>Wakes the plates that have not ended: their grains may have been lost.</summary>
+    /// <summary>Whether a plate in the list, whose id starts with a prefix, is made from a source or from what is below it.</summary>
+    [Alias("uses")]
+    Task<bool> UsesAsync(string prefix, string source);
+
+    /// <summary>Takes a plate out of the list that is being deleted; it is woken until it is forgotten. Durable when the call returns.</summary>
+    [Alias("delete")]
+    Task DeletingAsync(string plateId);
+
+    /// <summary>Forgets a plate whose deletion has ended; durable when the call returns.</summary>
+    [Alias("forget")]
+    Task ForgetAsync(string plateId);
+
+    /// <summary>Wakes the plates that have not ended, and those that are being deleted: their grains may have been lost.</summary>
     [Alias("wake"), OneWay]
     Task WakeAsync();
 }

@@ -135,4 +135,8 @@ public sealed record PlateSummary(
     [property: Id(2)] string Output,
     [property: Id(3)] DateTimeOffset Submitted,
     [property: Id(4)] PlateState State,
-    [property: Id(5)] string? Name = null);
+    [property: Id(5)] string? Name = null)
+{
+    /// <summary>When it ended; null while it runs, and for one that ended before this was noted.</summary>
+    [Id(6)] public DateTimeOffset? Ended { get; init; }
+}

@@ -12,6 +12,18 @@ public interface IServiceGrain : IGrainWithStringKey
     [Alias("submit"), ResponseTimeout("00:10:00")]
     Task SubmitAsync(string plateId, PlateSubmission submission);
 
+    /// <summary>Deletes a plate that has ended, its result, and what was uploaded for it where no other plate is made from that. Does nothing where there is no such plate.</summary>
+    /// <param name="plateId">The plate's id.</param>
+    /// <exception cref="PlateException">The plate runs.</exception>
+    [Alias("delete")]
+    Task DeleteAsync(string plateId);
+
+    /// <summary>Deletes what was uploaded, unless a plate is made from it.</summary>
+    /// <param name="source">A plate's source; nothing happens where it is no upload.</param>
+    /// <returns>Whether it is gone.</returns>
+    [Alias("drop-upload"), ResponseTimeout("00:10:00")]
+    Task<bool> DropUploadAsync(string source);
+
     /// <summary>The models that the service has.</summary>
     [Alias("models")]
     Task<IReadOnlyList<ModelSummary>> ListModelsAsync();

@@ -17,4 +17,13 @@ public static class SiloMetadataKeys
 
     /// <summary>"true" where the silo knows the places of the service's plates.</summary>
     public const string Service = "service";
+
+    /// <summary>StainGrid's version.</summary>
+    public const string Version = "version";
+
+    /// <summary>Orleans' version.</summary>
+    public const string Orleans = "version.orleans";
+
+    /// <summary>.NET's version.</summary>
+    public const string Runtime = "version.runtime";
 }

@@ -18,9 +18,11 @@ public sealed partial class PlateGrain(
     ClusterPrecision precision,
     BlobFiles blobs,
     IHostApplicationLifetime host,
+    TimeProvider time,
     ILogger<PlateGrain> logger) : Grain, IPlateGrain, IRemindable, IDisposable
 {
     private const string Reminder = "wake";
+    private const int SlidesAtOnce = 16;
     private static readonly TimeSpan ReminderPeriod = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(200);
@@ -36,6 +38,7 @@ public sealed partial class PlateGrain(
     private int devices;
     private bool ran;
     private bool ending;
+    private bool deleting;
     private string? waiting;
     private Task? run;
     private PlateOutput? output;
@@ -54,16 +57,17 @@ public sealed partial class PlateGrain(
     // Kept for the activation: it knows what it has listed.
     private PlateOutput Output => output ??= new PlateOutput(PlateId, Record.Request!, layout.State.Layout!, Record.ContentHash);
 
-    // An end is told once it is durable.
-    private PlateState State => ending ? PlateState.Running : Record.State;
+    // An end is told once it is durable. Of a plate that is being deleted nothing is told any more.
+    private PlateState State => Record.Deletion is not null ? PlateState.New : ending ? PlateState.Running : Record.State;
 
     private bool IsFinal => State is not (PlateState.New or PlateState.Running);
 
     /// <inheritdoc/>
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        durable = [.. Record.Fields];
-        return WakeAsync();
+        durable = Record.Deletion is null ? [.. Record.Fields] : [];
+        Go();
+        return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
@@ -96,13 +100,15 @@ public sealed partial class PlateGrain(
     public async Task SubmitAsync(PlateRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        var received = DateTimeOffset.UtcNow;
+        var received = time.GetUtcNow();
         using var span = Telemetry.Submission(PlateId);
 
         // The version that the name meant when the plate was submitted stays, whatever it means now.
         if (Record.Request?.ModelName is { } name && name == request.ModelName && ModelRegistry.HashOf(request.Settings.Model) is { } now)
             request = request with { Settings = request.Settings with { Model = request.Settings.Model.Replace(now, Record.ModelSha256, StringComparison.Ordinal) } };
         var (found, hash, model) = await CheckAsync(request);
+        if (Record.Deletion is not null)
+            throw new PlateException("A plate of this id is being deleted. Submit this one in a while, or under another id.") { IsConflict = true };
         if (Record.Request is not null)
         {
             if (!Record.Request.SameAs(request))
@@ -121,7 +127,7 @@ public sealed partial class PlateGrain(
             await SaveAsync();
             if (!IsFinal)
                 await AnnounceAsync();
-            await WakeAsync();
+            Go();
             return;
         }
 
@@ -132,7 +138,7 @@ public sealed partial class PlateGrain(
         Record.ModelSha256 = model;
         Record.Precision = precision.Of(request.Settings.Precision);
         Record.ContentHash = hash;
-        (Record.Received, Record.Submitted, Record.TraceParent) = (received, DateTimeOffset.UtcNow, span?.Id);
+        (Record.Received, Record.Submitted, Record.TraceParent) = (received, time.GetUtcNow(), span?.Id);
         Record.Fields = new FieldState[found.Fields.Count];
         for (int i = 0; i < found.Fields.Count; i++)
         {
@@ -187,15 +193,15 @@ public sealed partial class PlateGrain(
 
     /// <inheritdoc/>
     public Task<FieldInput?> GetInputAsync(string path) =>
-        Task.FromResult(Fields.FirstOrDefault(field => field.Path == path) is { } field ? new FieldInput(field.Files, Record.Request?.Settings.Plane) : null);
+        Task.FromResult(Record.Deletion is null && Fields.FirstOrDefault(field => field.Path == path) is { } field ? new FieldInput(field.Files, Record.Request?.Settings.Plane) : null);
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync() => Task.FromResult<IReadOnlyList<FieldStatus>>([.. Fields.Select(StatusOf)]);
+    public Task<IReadOnlyList<FieldStatus>> GetFieldsAsync() => Task.FromResult<IReadOnlyList<FieldStatus>>(Record.Deletion is null ? [.. Fields.Select(StatusOf)] : []);
 
     /// <inheritdoc/>
     public async Task CancelAsync()
     {
-        if (Record.Request is null || IsFinal)
+        if (Record.Request is null || Record.Deletion is not null || IsFinal)
             return;
         var slides = Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running).Select(SlideOf).ToArray();
         for (int i = 0; i < Record.Fields.Length; i++)
@@ -253,23 +259,63 @@ public sealed partial class PlateGrain(
     }
 
     /// <inheritdoc/>
-    public Task WakeAsync()
+    public async Task DeleteAsync(PlateDeletion deletion)
     {
-        if (Record.State == PlateState.Running && run is null or { IsCompleted: true } && !ended.IsCancellationRequested)
+        ArgumentNullException.ThrowIfNull(deletion);
+        if (Record.Request is null)
+            return;
+        if (Record.Deletion is null)
         {
-            DelayDeactivation(Timeout.InfiniteTimeSpan);
-            run = RunAsync();
+            if (!IsFinal)
+                throw new PlateException("The plate runs. Cancel it, then delete it.") { IsConflict = true };
+
+            // Durable first: what has begun to go must not be taken for a plate any more.
+            Record.Deletion = deletion;
+            try
+            {
+                await WriteAsync();
+            }
+            catch
+            {
+                await ReadAsync();
+                throw;
+            }
+
+            durable = [];
+            Change();
         }
 
-        return Task.CompletedTask;
+        await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
+        await Index.DeletingAsync(PlateId);
+        if (!ended.IsCancellationRequested && !deleting)
+        {
+            DelayDeactivation(Timeout.InfiniteTimeSpan);
+            run = DeleteAllAsync(run);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task WakeAsync()
+    {
+        Go();
+        return Record.Request is null ? Index.ForgetAsync(PlateId) : Task.CompletedTask;   // its deletion was stopped between its last two steps
+    }
+
+    private void Go()
+    {
+        if ((Record.State == PlateState.Running || Record.Deletion is not null) && run is null or { IsCompleted: true } && !ended.IsCancellationRequested)
+        {
+            DelayDeactivation(Timeout.InfiniteTimeSpan);
+            run = Record.Deletion is null ? RunAsync() : DeleteAllAsync(Task.CompletedTask);
+        }
     }
 
     /// <inheritdoc/>
     public async Task ReceiveReminder(string reminderName, TickStatus status)
     {
-        if (Record.State == PlateState.Running)
+        if (Record.State == PlateState.Running || Record.Deletion is not null)
         {
-            await WakeAsync();
+            Go();
             return;
         }
 
@@ -310,7 +356,7 @@ public sealed partial class PlateGrain(
         try
         {
             await Output.ClaimAsync(ended.Token);
-            Record.State = PlateState.Running;
+            (Record.State, Record.Ended) = (PlateState.Running, null);
             await SaveAsync();
             await AnnounceAsync();
         }
@@ -323,7 +369,7 @@ public sealed partial class PlateGrain(
             throw;
         }
 
-        await WakeAsync();
+        Go();
     }
 
     // What wakes the plate after a loss.
@@ -408,6 +454,81 @@ public sealed partial class PlateGrain(
             Change();
             await Task.Delay(Beat);
         }
+    }
+
+    // What is there of the plate goes, the record last: whatever stops this, it is found and gone on with.
+    private async Task DeleteAllAsync(Task? before)
+    {
+        deleting = true;
+        try
+        {
+            if (before is not null)
+                await before.WaitAsync(ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            ended.Token.ThrowIfCancellationRequested();
+            await Index.DeletingAsync(PlateId);
+            var (request, deletion) = (Record.Request!, Record.Deletion!);
+            if (deletion.Result)
+                await DeleteResultAsync(request, deletion);
+            await layout.ClearStateAsync();
+            await ForgetReminderAsync();
+            await plate.ClearStateAsync();
+            output?.Dispose();
+            (output, wells, tilesOfEndedFields) = (null, null, 0);
+            await Index.ForgetAsync(PlateId);
+            Telemetry.Deleted("plate");
+            LogDeleted(logger, PlateId);
+            if (Record.Request is null)
+            {
+                DeactivateOnIdle();
+            }
+            else
+            {
+                // The id was used again since the record went.
+                run = null;
+                Go();
+            }
+        }
+        catch (Exception) when (ended.IsCancellationRequested)
+        {
+            // This grain is going; the plate is woken elsewhere.
+        }
+        catch (InconsistentStateException e)
+        {
+            LogDeleting(logger, e, PlateId);
+            DeactivateOnIdle();
+        }
+        catch (Exception e)
+        {
+            // The store fails, or a silo was lost: the plate is woken again.
+            LogDeleting(logger, e, PlateId);
+            await Task.Delay(Beat);
+        }
+        finally
+        {
+            deleting = false;
+        }
+    }
+
+    private async Task DeleteResultAsync(PlateRequest request, PlateDeletion deletion)
+    {
+        // Slides of a plate that was cancelled may have missed it.
+        int[] cancelled = [.. Enumerable.Range(0, Fields.Count).Where(i => Record.Fields.ElementAtOrDefault(i) == FieldState.Cancelled)];
+        foreach (int[] some in cancelled.Chunk(SlidesAtOnce))
+            await Task.WhenAll(some.Select(field => SlideOf(field).CancelAsync()));
+
+        // An output that was made, and is at the place that the deletion is of.
+        string at = deletion.At ?? request.Output;
+        if (BlobAddress.Show(at) != BlobAddress.Show(request.Output))
+        {
+            LogStays(logger, PlateId, BlobAddress.Show(request.Output), "it is not where the service keeps results");
+            return;
+        }
+
+        var found = layout.State.Layout;
+        if (!await Task.Run(() => PlateOutput.DeleteAsync(BlobStores.Open(at), PlateId, found, ended.Token)))
+            LogStays(logger, PlateId, BlobAddress.Show(request.Output), "it is not this plate's");
+        if (request.SourceName?.StartsWith(UploadFolders.Source, StringComparison.Ordinal) == true)
+            await GrainFactory.GetGrain<IServiceGrain>(PlateId.Split('~')[0]).DropUploadAsync(request.SourceName);
     }
 
     // The fields to start now: as many in flight as keep all devices busy; suspects alone, when all others have ended.
@@ -550,14 +671,14 @@ public sealed partial class PlateGrain(
 
     private async Task EndAsync(PlateState state)
     {
-        (Record.State, ending) = (state, true);
+        (Record.State, Record.Ended, ending) = (state, time.GetUtcNow(), true);
         try
         {
             await WriteAsync();
         }
         catch
         {
-            Record.State = PlateState.Running;
+            (Record.State, Record.Ended) = (PlateState.Running, null);
             throw;
         }
         finally
@@ -640,7 +761,10 @@ public sealed partial class PlateGrain(
 
     // Without the signatures that URLs may have: lists are for many eyes.
     private PlateSummary Summary => new(
-        PlateId, Record.Request!.Tell(BlobAddress.Show(Record.Request.Source)), Record.Request.Tell(BlobAddress.Show(Record.Request.Output)), Record.Submitted, Record.State, Record.Request.Name);
+        PlateId, Record.Request!.Tell(BlobAddress.Show(Record.Request.Source)), Record.Request.Tell(BlobAddress.Show(Record.Request.Output)), Record.Submitted, Record.State, Record.Request.Name)
+    {
+        Ended = Record.Ended,
+    };
 
     // Every try of a field is a slide of its own; what is durable of them is the same output.
     private ISlideGrain SlideOf(int field)
@@ -654,6 +778,15 @@ public sealed partial class PlateGrain(
 
     [LoggerMessage(LogLevel.Information, "Plate {PlateId}, field {Field}: {State} {Error}")]
     private static partial void LogEnd(ILogger logger, string plateId, string field, SlideState state, string? error);
+
+    [LoggerMessage(LogLevel.Information, "Plate {PlateId} is deleted.")]
+    private static partial void LogDeleted(ILogger logger, string plateId);
+
+    [LoggerMessage(LogLevel.Warning, "Plate {PlateId} is being deleted and stops for a moment.")]
+    private static partial void LogDeleting(ILogger logger, Exception exception, string plateId);
+
+    [LoggerMessage(LogLevel.Warning, "Plate {PlateId} is deleted, but its result in {Output} stays: {Reason}.")]
+    private static partial void LogStays(ILogger logger, string plateId, string output, string reason);
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId}, field {Field}: its slide does not answer; asking again.")]
     private static partial void LogField(ILogger logger, Exception exception, string plateId, string field);

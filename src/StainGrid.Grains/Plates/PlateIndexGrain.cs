@@ -15,10 +15,23 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
     {
         ArgumentNullException.ThrowIfNull(plate);
         plates.State.Plates[plate.PlateId] = plate;
-
-        // The list grows: it is written once for all that ask while it is being written.
-        return next ??= WriteAsync();
+        return SaveAsync();
     }
+
+    /// <inheritdoc/>
+    public Task<bool> UsesAsync(string prefix, string source) => Task.FromResult(plates.State.Plates.Values.Any(plate =>
+        plate.PlateId.StartsWith(prefix, StringComparison.Ordinal) && (plate.Source == source || plate.Source.StartsWith(source + "/", StringComparison.Ordinal))));
+
+    /// <inheritdoc/>
+    public Task DeletingAsync(string plateId)
+    {
+        plates.State.Plates.Remove(plateId);
+        plates.State.Deleting.Add(plateId);
+        return SaveAsync();
+    }
+
+    /// <inheritdoc/>
+    public Task ForgetAsync(string plateId) => plates.State.Deleting.Remove(plateId) ? SaveAsync() : Task.CompletedTask;
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<PlateSummary>> ListAsync() => Task.FromResult<IReadOnlyList<PlateSummary>>([.. NewestFirst(plates.State.Plates.Values)]);
@@ -44,8 +57,8 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
     /// <inheritdoc/>
     public Task WakeAsync()
     {
-        foreach (var plate in plates.State.Plates.Values.Where(plate => plate.State == PlateState.Running))
-            GrainFactory.GetGrain<IPlateGrain>(plate.PlateId).WakeAsync().Ignore();
+        foreach (string plate in plates.State.Plates.Values.Where(plate => plate.State == PlateState.Running).Select(plate => plate.PlateId).Concat(plates.State.Deleting))
+            GrainFactory.GetGrain<IPlateGrain>(plate).WakeAsync().Ignore();
         return Task.CompletedTask;
     }
 
@@ -53,6 +66,9 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
 
     private static int Order(PlateSummary one, PlateSummary other) =>
         other.Submitted.CompareTo(one.Submitted) is var order and not 0 ? order : string.CompareOrdinal(one.PlateId, other.PlateId);
+
+    // The list grows: it is written once for all that ask while it is being written.
+    private Task SaveAsync() => next ??= WriteAsync();
 
     private async Task WriteAsync()
     {
@@ -68,4 +84,7 @@ public sealed class PlateIndexRecord
 {
     /// <summary>The plates by their ids.</summary>
     public Dictionary<string, PlateSummary> Plates { get; set; } = [];
+
+    /// <summary>The ids of those that are being deleted, which are not in the list any more.</summary>
+    public HashSet<string> Deleting { get; set; } = [];
 }

@@ -42,20 +42,10 @@ public sealed class PlateOutput : IDisposable
     /// <exception cref="BlobStoreException">The store fails.</exception>
     public async Task ClaimAsync(CancellationToken cancellationToken)
     {
-        if (await store.ReadBlobAsync(MarkerKey, 1 << 20, cancellationToken) is { } marker)
+        if (await OwnerAsync(store, cancellationToken) is { } owner)
         {
-            string? owner = null;
-            try
-            {
-                owner = JsonNode.Parse(marker.Data.Span)?["plate"]?.GetValue<string>();
-            }
-            catch (Exception e) when (e is JsonException or InvalidOperationException)
-            {
-                // Not ours, then.
-            }
-
             if (owner != plateId)
-                throw new PlateException($"{store.Name} holds the plate {owner ?? "of another program"}. Give {plateId} another output.");
+                throw new PlateException($"{store.Name} holds the plate {(owner.Length > 0 ? owner : "of another program")}. Give {plateId} another output.");
             return;
         }
 
@@ -66,6 +56,30 @@ public sealed class PlateOutput : IDisposable
         }
 
         await store.WriteIfAsync(MarkerKey, JsonSerializer.SerializeToUtf8Bytes(new JsonObject { ["plate"] = plateId }), null, cancellationToken);
+    }
+
+    /// <summary>Deletes a plate's output: first what lets readers open it, last the marker, by which a try after this one knows that the rest is the plate's.</summary>
+    /// <param name="store">The output.</param>
+    /// <param name="plateId">The plate's id.</param>
+    /// <param name="layout">Its fields; null where they are not known any more.</param>
+    /// <param name="cancellationToken">Stops between blobs; the next try goes on.</param>
+    /// <returns>False where the output is another's, and stays.</returns>
+    /// <exception cref="BlobStoreException">The store fails; the next try goes on.</exception>
+    public static async Task<bool> DeleteAsync(IBlobStore store, string plateId, PlateLayout? layout, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        string? owner = await OwnerAsync(store, cancellationToken);
+        if (owner != plateId && !(owner is null && !await store.ListAsync("", cancellationToken).AnyAsync(cancellationToken)))
+            return false;
+        foreach (string path in (string[])["", .. layout?.Fields.Select(field => field.Path + "/") ?? []])
+            await store.DeleteAsync(path + ".zattrs", cancellationToken: cancellationToken);
+
+        // Again where a slide that was cancelled a moment ago has written meanwhile.
+        do
+            await store.DeleteAllAsync(MarkerKey, cancellationToken);
+        while (await store.ListAsync("", cancellationToken).AnyAsync(key => key != MarkerKey, cancellationToken));
+        await store.DeleteAllAsync(cancellationToken: cancellationToken);
+        return true;
     }
 
     /// <summary>Lists fields that are complete, beside those that were listed before.</summary>
@@ -89,6 +103,21 @@ public sealed class PlateOutput : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => writer.Dispose();
+
+    // The plate whose output it is; empty for another program's, null where there is no marker.
+    private static async Task<string?> OwnerAsync(IBlobStore store, CancellationToken cancellationToken)
+    {
+        if (await store.ReadBlobAsync(MarkerKey, 1 << 20, cancellationToken) is not { } marker)
+            return null;
+        try
+        {
+            return JsonNode.Parse(marker.Data.Span)?["plate"]?.GetValue<string>() ?? "";
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return "";
+        }
+    }
 
     private async Task<IReadOnlyList<QualityRow>> QualityAsync(PlateField field, FieldState state, string? reason, CancellationToken cancellationToken)
     {

@@ -28,6 +28,12 @@ public sealed class PlateRecord
     /// <summary>The span of its submission, as a W3C traceparent; null where nobody traced it.</summary>
     public string? TraceParent { get; set; }
 
+    /// <summary>When it ended last; null while it runs, and for one that ended before this was noted.</summary>
+    public DateTimeOffset? Ended { get; set; }
+
+    /// <summary>What goes with the plate, once it is being deleted; null for one that stays.</summary>
+    public PlateDeletion? Deletion { get; set; }
+
     /// <summary>Where the plate is on its way.</summary>
     public PlateState State { get; set; }
 

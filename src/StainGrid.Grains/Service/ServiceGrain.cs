@@ -56,6 +56,23 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
     }
 
     /// <inheritdoc/>
+    public Task DeleteAsync(string plateId) => ServiceId.IsTenant(Tenant) && ServiceId.IsValid(plateId)
+        ? GrainFactory.GetGrain<IPlateGrain>(ServiceId.PlateKey(Tenant, plateId)).DeleteAsync(new PlateDeletion { Result = true, At = options.OutputOf(Tenant, plateId) })
+        : Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public async Task<bool> DropUploadAsync(string source)
+    {
+        if (options.Uploads is not { } root || UploadFolders.IdOf(source) is not { } id || !ServiceId.IsTenant(Tenant))
+            return false;
+        if (await GrainFactory.GetGrain<IPlateIndexGrain>(0).UsesAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id))
+            return false;
+        if (await Task.Run(() => UploadFolders.Delete(root, Tenant, id)))
+            Telemetry.Deleted("upload");
+        return true;
+    }
+
+    /// <inheritdoc/>
     public Task<IReadOnlyList<ModelSummary>> ListModelsAsync()
     {
         // Callers that ask again and again do not read a registry each time.

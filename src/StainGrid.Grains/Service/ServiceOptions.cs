@@ -29,6 +29,10 @@ public sealed record ServiceOptions : IValidatableObject
     [Range(1, 1_000_000)]
     public int MostRunning { get; init; } = 1000;
 
+    /// <summary>How long things are kept.</summary>
+    [Required]
+    public RetentionOptions Retention { get; init; } = new();
+
     /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
@@ -43,6 +47,8 @@ public sealed record ServiceOptions : IValidatableObject
             yield return new ValidationResult("The service has no model. Give one.");
         if (Registry is null && Models.FirstOrDefault(model => model.Value.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal)) is { Value: { } named })
             yield return new ValidationResult($"The model {named} is of a registry (--registry), which is not given.");
+        if (((TimeSpan?[])[Retention.Results, Retention.Uploads, Retention.Audit]).Any(age => age <= TimeSpan.Zero))
+            yield return new ValidationResult("What is kept is kept for a while (--keep-results, --keep-uploads, --keep-audit): give days above 0, or forever.");
     }
 
     /// <summary>The address of what a source names, for a tenant.</summary>

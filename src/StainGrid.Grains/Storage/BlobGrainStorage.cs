@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.Runtime.Hosting;
 using Orleans.Storage;
 using StainGrid.Imaging;
@@ -127,12 +128,16 @@ public sealed class BlobGrainStorage(IBlobStore store) : IGrainStorage
 /// <summary>Adds <see cref="BlobGrainStorage"/> to a silo.</summary>
 public static class BlobGrainStorageExtensions
 {
+    /// <summary>The key of the state's store among the silo's services.</summary>
+    public const string StateStore = "state";
+
     /// <summary>Keeps grain state in a blob store, where a grain does not name another storage.</summary>
     /// <param name="silo">The silo.</param>
     /// <param name="store">The store, for grain state alone.</param>
     public static ISiloBuilder AddBlobGrainStorageAsDefault(this ISiloBuilder silo, IBlobStore store)
     {
         ArgumentNullException.ThrowIfNull(silo);
+        silo.Services.AddKeyedSingleton(StateStore, store);
         silo.Services.AddGrainStorage(Orleans.Providers.ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (_, _) => new BlobGrainStorage(store));
         return silo;
     }

@@ -17,6 +17,9 @@ public static class Telemetry
     private static readonly Counter<long> Blocks = Meter.CreateCounter<long>("staingrid.block.count", "{block}", "Blocks that a device was leased, by how that ended.");
     private static readonly Counter<long> Retries = Meter.CreateCounter<long>("staingrid.block.retries", "{block}", "Blocks that are leased again, or given up.");
     private static readonly Counter<long> Fields = Meter.CreateCounter<long>("staingrid.field.count", "{field}", "Fields that ended.");
+    private static readonly Counter<long> Deletions = Meter.CreateCounter<long>(
+        "staingrid.retention.deleted", "{item}", "Plates, uploads and days of logs that were deleted, because somebody asked or by age.");
+
     private static readonly Counter<double> BusyTime = Meter.CreateCounter<double>("staingrid.device.busy_time", "s", "Time in which the device computed.");
 
     private static readonly Histogram<double> BlockDuration = Meter.CreateHistogram<double>(
@@ -66,6 +69,10 @@ public static class Telemetry
             tags.Add("error.type", error);
         Fields.Add(1, tags);
     }
+
+    /// <summary>Something was deleted.</summary>
+    /// <param name="kind">"plate", "upload" or "log".</param>
+    internal static void Deleted(string kind) => Deletions.Add(1, new KeyValuePair<string, object?>("staingrid.kind", kind));
 
     /// <summary>Starts the span of the submission of a plate, in the trace of who asks where there is one.</summary>
     internal static Activity? Submission(string plate) => Source.StartActivity("plate.submit")?.SetTag("staingrid.plate", plate);

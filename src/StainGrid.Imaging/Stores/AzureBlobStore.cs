@@ -180,7 +180,7 @@ public sealed class AzureBlobStore : IBlobStore
         {
             var properties = (await Reader(key).GetPropertiesAsync(cancellationToken: cancellationToken)).Value;
 
-            return properties.Metadata.ContainsKey(FolderMark) ? null : new BlobInfo(key, properties.ContentLength, properties.ETag.ToString());
+            return properties.Metadata.ContainsKey(FolderMark) ? null : new BlobInfo(key, properties.ContentLength, properties.ETag.ToString()) { Modified = properties.LastModified };
         }
         catch (RequestFailedException exception) when (exception.Status == 404 && exception.ErrorCode != BlobErrorCode.ContainerNotFound)
         {
@@ -315,4 +315,8 @@ public sealed class AzureBlobStore : IBlobStore
 /// <param name="Key">Its key in the store.</param>
 /// <param name="Length">Bytes.</param>
 /// <param name="ETag">Its version.</param>
-public sealed record BlobInfo(string Key, long Length, string ETag);
+public sealed record BlobInfo(string Key, long Length, string ETag)
+{
+    /// <summary>When it was written last, by the store's clock, in whole seconds; null where that was not asked for.</summary>
+    public DateTimeOffset? Modified { get; init; }
+}

@@ -21,6 +21,8 @@ public static class BlobStores
     // One for the process: it keeps its token until it must be renewed.
     private static readonly Lazy<TokenCredential> s_identity = new(() => Identity(Environment.GetEnvironmentVariable));
 
+    private const int DeletesAtOnce = 16;
+
     /// <summary>Opens a store.</summary>
     /// <param name="uri">
     /// A folder's path or <c>file://</c> URI; <c>azure://CONTAINER/PREFIX</c>, with the connection string in
@@ -106,8 +108,52 @@ public static class BlobStores
         return new Part(store, prefix + "/");
     }
 
+    /// <summary>Deletes all blobs of a store, and of a folder also the folders.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="except">The key of a blob that stays, without '/'; null for none.</param>
+    /// <param name="cancellationToken">Stops between blobs.</param>
+    /// <exception cref="BlobStoreException">The store fails; what is left is deleted by the next try.</exception>
+    public static async Task DeleteAllAsync(this IBlobStore store, string? except = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        if (store is FolderBlobStore or Part { Folder: not null })
+        {
+            var folder = store as FolderBlobStore ?? ((Part)store).Folder!;
+            await Task.Run(() => folder.DeleteAll(except, cancellationToken), cancellationToken);
+            return;
+        }
+
+        await Parallel.ForEachAsync(
+            store.ListAsync("", cancellationToken),
+            new ParallelOptions { MaxDegreeOfParallelism = DeletesAtOnce, CancellationToken = cancellationToken },
+            async (key, stop) =>
+            {
+                if (key != except)
+                    await store.DeleteAsync(key, cancellationToken: stop);
+            });
+    }
+
+    /// <summary>When a blob was written last, by the store's clock; null where there is none, or the store does not say.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="key">The blob's key.</param>
+    /// <param name="cancellationToken">Stops the asking.</param>
+    /// <exception cref="BlobStoreException">The store fails.</exception>
+    public static async Task<DateTimeOffset?> ModifiedAsync(this IBlobStore store, string key, CancellationToken cancellationToken = default) => store switch
+    {
+        FolderBlobStore folder => folder.Modified(key),
+        AzureBlobStore azure => (await azure.FindAsync(key, cancellationToken))?.Modified,
+        Part part => await part.ModifiedAsync(key, cancellationToken),
+        _ => null,
+    };
+
     private sealed class Part(IBlobStore store, string prefix) : IBlobStore
     {
+        /// <summary>The part as a store of its own, where it is a folder.</summary>
+        public FolderBlobStore? Folder => store is FolderBlobStore whole ? new FolderBlobStore(Path.Combine(whole.Root, prefix)) : null;
+
+        public Task<DateTimeOffset?> ModifiedAsync(string key, CancellationToken cancellationToken) => store.ModifiedAsync(Full(key), cancellationToken);
+
+
         public string Name => $"{store.Name.TrimEnd('/')}/{prefix.TrimEnd('/')}";
 
         public Task<Blob?> ReadBlobAsync(string key, long maxBytes, CancellationToken cancellationToken) =>

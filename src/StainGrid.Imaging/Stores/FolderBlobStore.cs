@@ -168,6 +168,40 @@ public sealed class FolderBlobStore : IBlobStore
         await Task.CompletedTask;
     }
 
+    /// <summary>Deletes the folder with all that is in it; links in it are deleted, not followed.</summary>
+    /// <param name="except">The name of a file that stays, and the folder with it; null for none.</param>
+    /// <param name="cancellationToken">Stops between the entries of the folder.</param>
+    /// <exception cref="BlobStoreException">Something cannot be deleted.</exception>
+    internal void DeleteAll(string? except, CancellationToken cancellationToken)
+    {
+        var root = new DirectoryInfo(Root);
+        try
+        {
+            foreach (var entry in root.Exists ? root.EnumerateFileSystemInfos() : [])
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (entry is DirectoryInfo { LinkTarget: null } folder)
+                    folder.Delete(recursive: true);
+                else if (entry.Name != except)
+                    entry.Delete();
+            }
+
+            if (except is null && root is { Exists: true, LinkTarget: null })
+                root.Delete();
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Another deleted it meanwhile.
+        }
+        catch (Exception exception) when (IsFailure(exception))
+        {
+            throw Failed("delete", "all of it", exception);
+        }
+    }
+
+    /// <summary>When a file was written last; null where there is none.</summary>
+    internal DateTimeOffset? Modified(string key) => new FileInfo(Resolve(key)) is { Exists: true } file ? file.LastWriteTimeUtc : null;
+
     internal static BlobStoreException TooLarge(string store, string key, long length, long maxBytes) =>
         new(string.Create(CultureInfo.InvariantCulture,
             $"{store}: {key} has {length:N0} bytes, more than the {maxBytes:N0} that fit. It is damaged or of another kind; write it again."));

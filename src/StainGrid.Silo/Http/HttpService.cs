@@ -16,6 +16,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.OpenApi;
 using Orleans.Dashboard;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 
 namespace StainGrid.Silo.Http;
@@ -47,7 +48,7 @@ internal static class HttpService
         services.AddSingleton<TenantClients>();
         services.AddSingleton<InputImages>();
         services.AddSingleton(new UploadStore(options.Service.Uploads, options.LargestFile));
-        services.AddSingleton(provider => new AuditLog(state.Within("service/audit"), silo, provider.GetRequiredService<ILogger<AuditLog>>()));
+        services.AddSingleton(provider => new AuditLog(state.Within(RetentionOptions.AuditFolder), silo, provider.GetRequiredService<ILogger<AuditLog>>()));
         services.AddHostedService(provider => provider.GetRequiredService<AuditLog>());
         services.AddRouting();
         services.ConfigureHttpJsonOptions(json => StainGridJson.Configure(json.SerializerOptions));

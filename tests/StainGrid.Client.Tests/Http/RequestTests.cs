@@ -93,6 +93,22 @@ public sealed class RequestTests
         Assert.Equal(StainGridError.Refused, (await Assert.ThrowsAsync<StainGridException>(() => client.SubmitAsync(submission, "two\nlines", Stop))).Error);
     }
 
+    [Fact]
+    public async Task A_deletion_whose_answer_is_lost_is_done_and_one_of_nothing_is_told()
+    {
+        await using var server = await TestServer.StartAsync(async (context, number) =>
+        {
+            if (number == 0)
+                context.Abort();
+            else
+                await TestServer.ProblemAsync(context, 404, "not_found");
+        });
+        using var client = server.Client();
+        await client.DeleteAsync(Id, Stop);
+        Assert.Equal(["DELETE", "DELETE"], server.Requests.Select(request => request.Method));
+        Assert.Equal(StainGridError.NotFound, (await Assert.ThrowsAsync<StainGridException>(() => client.DeleteAsync(Id, Stop))).Error);
+    }
+
     [Theory]
     [InlineData(422, "refused", StainGridError.Refused)]
     [InlineData(413, "too_large", StainGridError.Refused)]

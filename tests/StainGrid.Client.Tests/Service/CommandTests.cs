@@ -48,6 +48,13 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         (exit, output, _) = await RunAsync(null, ["plate", "list", .. server]);
         Assert.Contains(output.Split('\n'), line => line.StartsWith(id + " complete ", StringComparison.Ordinal) && line.EndsWith(" My plate", StringComparison.Ordinal));
         Assert.Equal(0, exit);
+
+        (exit, output, _) = await RunAsync(null, ["plate", "delete", id, .. server]);
+        Assert.Equal((0, $"{id}: deleted\n"), (exit, output));
+        (exit, output, _) = await RunAsync(null, ["plate", "list", .. server]);
+        Assert.DoesNotContain(id, output, StringComparison.Ordinal);
+        (exit, _, error) = await RunAsync(null, ["plate", "delete", id, .. server]);
+        Assert.Equal((1, "There is no such plate."), (exit, error.Trim().Split(": ")[^1]));
     }
 
     [Fact]

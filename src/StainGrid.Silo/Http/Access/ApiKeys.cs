@@ -14,7 +14,7 @@ public enum ServiceRole
     /// <summary>See the tenant's plates and results.</summary>
     Read,
 
-    /// <summary>Upload, submit, cancel and retry.</summary>
+    /// <summary>Upload, submit, cancel, retry and delete.</summary>
     Submit,
 
     /// <summary>See the audit log and the Orleans dashboard.</summary>

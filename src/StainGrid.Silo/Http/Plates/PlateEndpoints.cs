@@ -22,7 +22,7 @@ internal sealed record PlateRetried(int Fields);
 /// <summary>The service's models.</summary>
 internal sealed record ModelList(IReadOnlyList<ModelSummary> Models);
 
-/// <summary>Plates: submit, list, watch, cancel, retry.</summary>
+/// <summary>Plates: submit, list, watch, cancel, retry, delete.</summary>
 internal static class PlateEndpoints
 {
     private const int LongestKey = 200;
@@ -58,6 +58,12 @@ internal static class PlateEndpoints
             .WithName("list-fields").WithSummary("A plate's fields.");
         read.MapGet("/plates/{id}/events", WatchAsync)
             .WithName("watch-plate").WithSummary("Server-sent events: what changes of a plate, until it ends.").Produces<PlateChange>(StatusCodes.Status200OK, "text/event-stream");
+        submit.MapDelete("/plates/{id}", async (string id, TenantClients clients, HttpContext context) =>
+            {
+                await clients.Of(context).DeleteAsync(id, context.RequestAborted);
+                return TypedResults.NoContent();
+            })
+            .WithName("delete-plate").WithSummary("Deletes a plate that has ended, its result, and its upload where no other plate is made from that. A running one is cancelled first (409).");
         submit.MapPost("/plates/{id}/cancel", async (string id, TenantClients clients, HttpContext context) => TypedResults.Ok(await clients.Of(context).CancelAsync(id, context.RequestAborted)))
             .WithName("cancel-plate").WithSummary("Stops a plate; fields that are complete stay.");
         submit.MapPost("/plates/{id}/retry", async (string id, int? generation, TenantClients clients, HttpContext context) =>

@@ -40,7 +40,7 @@ internal static class ResultEndpoints
             {
                 string fieldPath = FormattableString.Invariant($"{row}/{column}/{field}");
                 var input = await clients.Of(context).GetInputAsync(id, fieldPath, context.RequestAborted);
-                return input is not null && await inputs.ReadAsync($"{Caller.Of(context.User).Tenant}/{id}/{fieldPath}", input, path, context.RequestAborted) is { } bytes
+                return input is not null && await inputs.ReadAsync($"{Caller.Of(context.User).Tenant}/{id}/{fieldPath}/{string.Join('|', input.Files)}", input, path, context.RequestAborted) is { } bytes
                     ? TypedResults.Bytes(bytes, TypeOf(path), enableRangeProcessing: true)
                     : Problems.Of(StatusCodes.Status404NotFound, "There is no such field, or no such file in its image.");
             })
