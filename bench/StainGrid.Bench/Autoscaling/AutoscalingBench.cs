@@ -96,7 +96,7 @@ internal static class AutoscalingBench
         var shown = ((Case[])[s_works[2], s_busy[1], s_cpu]).Select(entry => (entry.Policy.Name, Samples: run(entry.Policy))).ToArray();
         IReadOnlyList<PlotLine> Lines(Func<Sample, double> value) => [.. shown.Select(line => new PlotLine(line.Name,
             [.. line.Samples.Where(sample => sample.At.TotalHours is >= FirstHour and <= LastHour).Select(sample => (sample.At.TotalHours - FirstHour, value(sample)))]))];
-        LinePlotPng.Write(path, "hour of a Tuesday", [
+        LinePlotPng.Write(path, "  hour of Tuesday", [
             new("GPUs held", Lines(sample => sample.Gpus)),
             new("device hours of work left", Lines(sample => sample.Work / 3600)),
         ]);
