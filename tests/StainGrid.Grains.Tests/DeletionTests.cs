@@ -57,8 +57,11 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
     {
         var request = Request("B02");
         await RunAsync(Client, "elsewhere", request);
-        await silo!.Grains.GetGrain<IPlateGrain>("elsewhere").DeleteAsync(new PlateDeletion { Result = true, At = request.Output + "/../other" });
+        string copy = Directory.CreateDirectory(slides.File("copy.plate.zarr")).FullName;
+        File.Copy(Path.Combine(request.Output, PlateOutput.MarkerKey), Path.Combine(copy, PlateOutput.MarkerKey));
+        await silo!.Grains.GetGrain<IPlateGrain>("elsewhere").DeleteAsync(new PlateDeletion { Result = true, At = copy });
         Assert.Equal(PlateState.Complete, (await AgainAsync("elsewhere", request)).State);
+        Assert.True(File.Exists(Path.Combine(copy, PlateOutput.MarkerKey)));
     }
 
     [Fact]
