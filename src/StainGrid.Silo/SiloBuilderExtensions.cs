@@ -58,6 +58,8 @@ public static class SiloBuilderExtensions
         silo.Services.AddSingleton<SlideGate>();
         silo.Services.AddSingleton<QueueGauges>();
         silo.AddActivityPropagation();
+        if (role is SiloRole.All or SiloRole.Cpu)
+            silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LocalDispatcher>();
         if (accelerator)
             silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LocalDevices>();
         return silo;

@@ -5,19 +5,8 @@ namespace StainGrid.Grains;
 /// <summary>Shows what the dispatcher has, on the silo where it is.</summary>
 public sealed class QueueGauges : IDisposable
 {
-    private readonly Meter meter = new(Telemetry.Name);
-    private Meter plates = new(Telemetry.Name);
+    private Meter? meter;
     private volatile QueueState? state;
-
-    /// <summary>Makes the gauges; they show nothing yet.</summary>
-    public QueueGauges()
-    {
-        meter.CreateObservableGauge("staingrid.device.count", () => One(state => state.Devices), "{device}", "Devices that asked for work lately.");
-        meter.CreateObservableGauge("staingrid.plate.running", () => One(state => state.Plates.Count), "{plate}", "Plates that run.");
-        meter.CreateObservableGauge("staingrid.queue.work", () => One(state => state.Work), "s", "Device seconds of work waiting, fields that have not begun included.");
-        meter.CreateObservableGauge("staingrid.queue.work_per_device", () => One(state => state.Work / Math.Max(1, state.Devices)), "s", "Seconds of work waiting per device.");
-        GaugePlates();
-    }
 
     /// <summary>Shows this from now on; nothing where null. For one thread at a time.</summary>
     public void Show(QueueState? state)
@@ -26,25 +15,28 @@ public sealed class QueueGauges : IDisposable
         this.state = state;
 
         // OpenTelemetry goes on telling the last value of what is not measured any more, until its instrument has gone.
-        if (before?.Plates.Any(plate => state?.Plates.Any(now => now.PlateId == plate.PlateId) != true) == true)
-        {
-            plates.Dispose();
-            plates = new Meter(Telemetry.Name);
-            GaugePlates();
-        }
+        if (before?.Plates.Any(plate => state?.Plates.Any(now => now.PlateId == plate.PlateId) != true) == true || state is null)
+            Dispose();
+        if (state is not null && meter is null)
+            Create();
     }
 
     /// <summary>Ends the gauges.</summary>
     public void Dispose()
     {
-        meter.Dispose();
-        plates.Dispose();
+        meter?.Dispose();
+        meter = null;
     }
 
-    private void GaugePlates()
+    private void Create()
     {
-        plates.CreateObservableGauge("staingrid.queue.oldest_lease", () => Each(plate => [new(plate.OldestLease.TotalSeconds, Plate(plate))]), "s", "Age of a plate's oldest lease.");
-        plates.CreateObservableGauge("staingrid.queue.blocks", () => Each(plate =>
+        meter = new Meter(Telemetry.Name);
+        meter.CreateObservableGauge("staingrid.device.count", () => One(state => state.Devices), "{device}", "Devices that asked for work lately.");
+        meter.CreateObservableGauge("staingrid.plate.running", () => One(state => state.Plates.Count), "{plate}", "Plates that run.");
+        meter.CreateObservableGauge("staingrid.queue.work", () => One(state => state.Work), "s", "Device seconds of work waiting, fields that have not begun included.");
+        meter.CreateObservableGauge("staingrid.queue.work_per_device", () => One(state => state.Work / Math.Max(1, state.Devices)), "s", "Seconds of work waiting per device.");
+        meter.CreateObservableGauge("staingrid.queue.oldest_lease", () => Each(plate => [new(plate.OldestLease.TotalSeconds, Plate(plate))]), "s", "Age of a plate's oldest lease.");
+        meter.CreateObservableGauge("staingrid.queue.blocks", () => Each(plate =>
             [new(plate.Queued, Plate(plate), new("staingrid.state", "queued")), new Measurement<double>(plate.Leased, Plate(plate), new("staingrid.state", "leased"))]), "{block}", "A plate's blocks.");
     }
 

@@ -41,7 +41,7 @@ internal static class SiloTelemetry
         if (!export)
             return;
         telemetry.UseOtlpExporter()
-            .WithLogging()
+            .WithLogging(configureBuilder: null, logs => logs.IncludeFormattedMessage = true)
             .WithTracing(traces => traces.AddSource(Grains.Telemetry.Name, "Microsoft.Orleans.Application")
                 .AddAspNetCoreInstrumentation(http => http.Filter = context => !context.Request.Path.StartsWithSegments("/health") && !context.Request.Path.StartsWithSegments("/metrics"))
                 .SetSampler(new WorkSampler(options.TraceRatio)));
