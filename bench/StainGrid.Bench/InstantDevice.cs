@@ -32,7 +32,7 @@ internal sealed class InstantDevice : IDeviceExecutor
     /// <summary>How long it has worked.</summary>
     public double Seconds => Interlocked.Read(ref busy) / (double)Stopwatch.Frequency;
 
-    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int> progress, CancellationToken cancellationToken)
+    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int, TimeSpan> progress, CancellationToken cancellationToken)
     {
         var result = new TaskCompletionSource<ProbabilityMap>(TaskCreationOptions.RunContinuationsAsynchronously);
         work.Add(() => result.SetResult(Sum(job, block, planes, progress)), CancellationToken.None);
@@ -56,7 +56,7 @@ internal sealed class InstantDevice : IDeviceExecutor
         }
     }
 
-    private ProbabilityMap Sum(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int> progress)
+    private ProbabilityMap Sum(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int, TimeSpan> progress)
     {
         var plan = job.Plan();
         int channels = job.Labels.Count;
@@ -72,13 +72,13 @@ internal sealed class InstantDevice : IDeviceExecutor
                 map.Add(plan, tile, Predictions.Value[Kind(tile)].AsSpan(0, channels * Pixels));
                 if (++waiting == job.BatchSize)
                 {
-                    progress(waiting);
+                    progress(waiting, TimeSpan.Zero);
                     waiting = 0;
                 }
             }
         }
 
-        progress(waiting);
+        progress(waiting, TimeSpan.Zero);
         return map;
     }
 

@@ -31,13 +31,13 @@ internal sealed class StandInDevice : IDeviceExecutor
 
     public string Name { get; }
 
-    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int> progress, CancellationToken cancellationToken)
+    public Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int, TimeSpan> progress, CancellationToken cancellationToken)
     {
         var result = new TaskCompletionSource<ProbabilityMap>(TaskCreationOptions.RunContinuationsAsynchronously);
         work.Add((Stopwatch.GetTimestamp(), () =>
         {
             for (int tiles = block.TileCount; tiles > 0; tiles -= job.BatchSize)
-                progress(Math.Min(tiles, job.BatchSize));
+                progress(Math.Min(tiles, job.BatchSize), latency * Math.Min(tiles, job.BatchSize) / block.TileCount);
             counter.Add();
             result.SetResult(Map(job, block));
         }

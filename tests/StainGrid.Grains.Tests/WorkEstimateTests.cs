@@ -14,34 +14,26 @@ public class WorkEstimateTests
     }
 
     [Fact]
-    public void Blocks_that_a_device_holds_at_once_take_the_time_since_its_last_one()
+    public void A_devices_first_block_of_a_kind_says_nothing_since_its_libraries_start()
     {
-        // Three leases at once, a completion every 4 s: 4 s a block, though each was held for 12 s.
-        var leased = now;
-        for (int i = 0; i < 30; i++)
-        {
-            now += TimeSpan.FromSeconds(4);
-            work.Completed("device", "kind", 64, i < 3 ? leased : now - TimeSpan.FromSeconds(12), now);
-        }
-
-        Assert.Equal(40, work.Seconds("kind", 640), 1e-6);
-
-        // An idle hour is nobody's time.
-        now += TimeSpan.FromHours(1);
-        work.Completed("device", "kind", 64, now - TimeSpan.FromSeconds(4), now);
+        work.Completed("device", "kind", 64, 30);
+        Assert.Equal(64 * WorkEstimate.FirstGuess, work.Seconds("kind", 64));
+        work.Completed("device", "kind", 64, 4);
+        work.Completed("another", "kind", 64, 30);
+        work.Completed("another", "kind", 64, 4);
         Assert.Equal(40, work.Seconds("kind", 640), 1e-6);
     }
 
-    [Fact]
-    public void Two_devices_do_not_halve_what_a_block_costs()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void A_time_that_cannot_be_is_left_out(double seconds)
     {
-        for (int i = 0; i < 20; i++)
-        {
-            now += TimeSpan.FromSeconds(2);
-            work.Completed(i % 2 == 0 ? "one" : "two", "kind", 64, now - TimeSpan.FromSeconds(4), now);
-        }
-
-        Assert.Equal(4, work.Seconds("kind", 64), 1e-6);
+        Complete("kind", 2);
+        work.Completed("device", "kind", 64, seconds);
+        Assert.Equal(2, work.Seconds("kind", 1), 1e-6);
     }
 
     [Fact]
@@ -67,8 +59,8 @@ public class WorkEstimateTests
     public void Fields_that_have_not_begun_cost_what_the_plates_others_do()
     {
         Complete("kind", 0.5);
-        work.Began("plate", "kind", 100);
-        work.Began("plate", "kind", 300);
+        work.Began("plate", "kind", 100, now);
+        work.Began("plate", "kind", 300, now);
         work.SetBacklog("plate", 7, now);
         Assert.Equal(7 * 200 * 0.5, work.BacklogSeconds(now), 1e-6);
         work.SetBacklog("plate", 2, now);
@@ -89,12 +81,19 @@ public class WorkEstimateTests
         Assert.Equal(WorkEstimate.FieldTiles * WorkEstimate.FirstGuess, work.BacklogSeconds(now), 1e-9);
     }
 
+    [Fact]
+    public void A_slide_alone_is_forgotten_too()
+    {
+        work.Began("slide", "kind", 100, now);
+        Assert.Equal(["slide"], work.Plates(now));
+        now += TimeSpan.FromMinutes(2);
+        Assert.Equal(0, work.BacklogSeconds(now));
+        Assert.Empty(work.Plates(DateTimeOffset.MinValue));
+    }
+
     private void Complete(string kind, double secondsPerTile)
     {
-        for (int i = 0; i < 40; i++)
-        {
-            now += TimeSpan.FromSeconds(secondsPerTile);
-            work.Completed("device", kind, 1, now - TimeSpan.FromSeconds(secondsPerTile), now);
-        }
+        for (int i = 0; i < 41; i++)
+            work.Completed("device", kind, 1, secondsPerTile);
     }
 }

@@ -12,7 +12,7 @@ internal sealed class PoisonedExecutor(IDeviceExecutor device, string slide, int
     public string Name => device.Name;
 
     public Task<ProbabilityMap> PredictAsync(
-        SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int> progress, CancellationToken cancellationToken)
+        SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes, Action<int, TimeSpan> progress, CancellationToken cancellationToken)
     {
         if (block.Index == poison && job.Name.Contains(slide, StringComparison.Ordinal))
             Native.Abort();

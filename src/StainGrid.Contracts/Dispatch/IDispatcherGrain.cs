@@ -31,6 +31,11 @@ public interface IDispatcherGrain : IGrainWithIntegerKey
     [Alias("complete")]
     Task CompleteAsync(long lease);
 
+    /// <summary>As <see cref="CompleteAsync"/>, with the time that the block took the device, seconds, by which the time of waiting work is estimated. A dispatcher of a version before
+    /// this does not have it (TypeLoadException).</summary>
+    [Alias("complete-timed")]
+    Task CompleteTimedAsync(long lease, double seconds);
+
     /// <summary>The block was not computed. It is leased again, unless this was the last try: then its slide fails.</summary>
     /// <param name="lease">The lease.</param>
     /// <param name="error">What went wrong; null where the device only stops.</param>
@@ -41,7 +46,7 @@ public interface IDispatcherGrain : IGrainWithIntegerKey
     [Alias("remove")]
     Task RemoveAsync(string slideId);
 
-    /// <summary>A running plate says how many of its fields have not begun, so that the work waiting is known; again at least every minute, and null at its end.</summary>
+    /// <summary>A running plate says how many of its fields have no blocks yet, so that the work waiting is known; again at least every minute, and null at its end.</summary>
     [Alias("backlog")]
     Task SetBacklogAsync(string plateId, int? fields);
 

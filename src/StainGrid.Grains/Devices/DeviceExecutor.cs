@@ -53,7 +53,7 @@ public sealed class DeviceExecutor : IDeviceExecutor
 
     /// <inheritdoc/>
     public async Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
-        Action<int> progress, CancellationToken cancellationToken)
+        Action<int, TimeSpan> progress, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(job);
         var plan = job.Plan();
@@ -72,10 +72,11 @@ public sealed class DeviceExecutor : IDeviceExecutor
 
         void Count(int tiles, TimeSpan duration)
         {
-            Telemetry.Batch(Name, tiles, duration, threads.Count);
+            var busy = duration / threads.Count;   // batches run side by side
+            Telemetry.Batch(Name, tiles, duration, busy);
             if (span is not null)
                 Telemetry.Stage("device.batch", span.Id, DateTimeOffset.UtcNow - duration)?.SetTag("staingrid.tiles", tiles).Dispose();
-            progress(tiles);
+            progress(tiles, busy);
         }
     }
 

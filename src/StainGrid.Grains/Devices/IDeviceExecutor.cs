@@ -14,9 +14,9 @@ public interface IDeviceExecutor : IDisposable
     /// <param name="job">The slide.</param>
     /// <param name="block">The block.</param>
     /// <param name="planes">For each plane the pixels of the block's input.</param>
-    /// <param name="progress">Told the number of tiles after each batch, on one of the device's threads.</param>
+    /// <param name="progress">Told after each batch the number of its tiles and the time that it took the device, on one of the device's threads.</param>
     /// <param name="cancellationToken">Stops between batches.</param>
     /// <exception cref="ModelFileException">The model is refused, or is another than when the slide started.</exception>
     Task<ProbabilityMap> PredictAsync(SlideJob job, Block block, IReadOnlyList<PlaneWindow> planes,
-        Action<int> progress, CancellationToken cancellationToken);
+        Action<int, TimeSpan> progress, CancellationToken cancellationToken);
 }

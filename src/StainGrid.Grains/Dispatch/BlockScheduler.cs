@@ -201,7 +201,7 @@ public sealed class BlockScheduler(TimeSpan? leaseTime = null)
         done = default;
         if (!leases.TryGetValue(leaseId, out var lease))
             return false;
-        done = new CompletedBlock(lease.Slide.Id, lease.Block, lease.Device, lease.Granted);
+        done = new CompletedBlock(lease.Slide.Id, lease.Block, lease.Device);
         End(lease);
         lease.Slide.State(lease.Block) = BlockState.None;
         lease.Slide.Pending--;
@@ -450,8 +450,7 @@ public readonly record struct ScheduledBlock(long Lease, string SlideId, long Ep
 /// <param name="SlideId">The slide.</param>
 /// <param name="Block">The block's number in the slide's plan.</param>
 /// <param name="Device">The device.</param>
-/// <param name="Leased">When it was leased.</param>
-public readonly record struct CompletedBlock(string SlideId, int Block, string Device, DateTimeOffset Leased);
+public readonly record struct CompletedBlock(string SlideId, int Block, string Device);
 
 /// <summary>A block that was not computed although it was leased.</summary>
 /// <param name="SlideId">The slide.</param>

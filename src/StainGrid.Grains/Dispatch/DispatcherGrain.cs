@@ -42,7 +42,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
             if (!known)
             {
                 queuedJob = new QueuedJob(job, Now);
-                work.Began(job.PlateId, queuedJob.Kind, queuedJob.TilesPerBlock * blocks.Count);
+                work.Began(job.PlateId, queuedJob.Kind, queuedJob.TilesPerBlock * blocks.Count, Now);
             }
 
             jobs[job.SlideId] = queuedJob! with { Job = job };
@@ -77,8 +77,15 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
     /// <inheritdoc/>
     public Task CompleteAsync(long lease)
     {
+        scheduler.Complete(lease - firstLease);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task CompleteTimedAsync(long lease, double seconds)
+    {
         if (scheduler.Complete(lease - firstLease, out var done) && jobs.TryGetValue(done.SlideId, out var job))
-            work.Completed(done.Device, job.Kind, job.TilesPerBlock, done.Leased, Now);
+            work.Completed(done.Device, job.Kind, job.Job.Plan().Block(done.Block).TileCount * job.Job.Planes.Count, seconds);
         return Task.CompletedTask;
     }
 

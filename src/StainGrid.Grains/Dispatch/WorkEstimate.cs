@@ -2,8 +2,8 @@ namespace StainGrid.Grains;
 
 /// <summary>
 /// How many device seconds the waiting work takes: "seconds of work waiting" is what devices are scaled by, since it says how long a plate waits, which
-/// neither the cores' load nor a number of blocks does. The time a tile is measured from the blocks that were completed lately, by kind (model,
-/// labels, precision); the tiles of fields that have not begun are guessed from the plate's others. Not safe for concurrent use.
+/// neither the cores' load nor a number of blocks does. The time a tile is what devices took lately, by kind (model,
+/// labels, precision), without what they waited for: more devices do not help against a slow store; the tiles of fields that have not begun are guessed from the plate's others. Not safe for concurrent use.
 /// </summary>
 public sealed class WorkEstimate
 {
@@ -15,42 +15,43 @@ public sealed class WorkEstimate
 
     // The weight of a block halves over the next 14.
     private const double Memory = 0.95;
+    private const int MostWarm = 4096;
     private static readonly TimeSpan BacklogLife = TimeSpan.FromMinutes(1);
 
     private readonly Dictionary<string, Rate> rates = [];
-    private readonly Dictionary<string, DateTimeOffset> lastCompletions = [];
+    private readonly HashSet<(string Device, string Kind)> warm = [];
     private readonly Dictionary<string, PlateBacklog> plates = [];
     private readonly Rate all = new();
 
-    /// <summary>A block was completed. A device computes one after another, so it took the time since the device's last one, or since it was leased.</summary>
+    /// <summary>A block was completed. A device's first of a kind says nothing: its libraries start.</summary>
     /// <param name="device">The device.</param>
     /// <param name="kind">What was computed.</param>
     /// <param name="tiles">How many tiles (a tile and plane counts one).</param>
-    /// <param name="leased">When the block was leased.</param>
-    /// <param name="now">The time.</param>
-    public void Completed(string device, string kind, double tiles, DateTimeOffset leased, DateTimeOffset now)
+    /// <param name="seconds">How long the device computed.</param>
+    public void Completed(string device, string kind, double tiles, double seconds)
     {
-        var began = lastCompletions.TryGetValue(device, out var last) && last > leased ? last : leased;
-        lastCompletions[device] = now;
-        if (tiles <= 0 || now <= began)
+        if (warm.Count >= MostWarm)
+            warm.Clear();   // of devices that have gone
+        if (warm.Add((device, kind)) || tiles <= 0 || !(seconds > 0 && double.IsFinite(seconds)))
             return;
         if (!rates.TryGetValue(kind, out var rate))
             rates[kind] = rate = new Rate();
-        rate.Add((now - began).TotalSeconds, tiles);
-        all.Add((now - began).TotalSeconds, tiles);
+        rate.Add(seconds, tiles);
+        all.Add(seconds, tiles);
     }
 
     /// <summary>A field of a plate is about to be computed.</summary>
     /// <param name="plate">The plate.</param>
     /// <param name="kind">What is computed.</param>
     /// <param name="tiles">The field's tiles.</param>
-    public void Began(string plate, string kind, double tiles)
+    /// <param name="now">The time.</param>
+    public void Began(string plate, string kind, double tiles, DateTimeOffset now)
     {
-        var known = plates.GetValueOrDefault(plate) ?? new PlateBacklog(kind, 0, 0, 0, default);
-        plates[plate] = known with { Kind = kind, Tiles = known.Tiles + tiles, Begun = known.Begun + 1 };
+        var known = plates.GetValueOrDefault(plate) ?? new PlateBacklog(kind, 0, 0, 0, now);
+        plates[plate] = known with { Kind = kind, Tiles = known.Tiles + tiles, Begun = known.Begun + 1, Said = now };
     }
 
-    /// <summary>How many fields of a plate have not begun; said again at least every minute, or it is forgotten.</summary>
+    /// <summary>How many fields of a plate have no blocks yet; said again at least every minute, or it is forgotten.</summary>
     public void SetBacklog(string plate, int fields, DateTimeOffset now)
     {
         var known = plates.GetValueOrDefault(plate) ?? new PlateBacklog(null, 0, 0, 0, default);
@@ -67,10 +68,10 @@ public sealed class WorkEstimate
     public double Seconds(string? kind, double tiles) =>
         tiles * (kind is not null && rates.TryGetValue(kind, out var rate) ? rate.SecondsPerTile : all.Tiles > 0 ? all.SecondsPerTile : FirstGuess);
 
-    /// <summary>Device seconds that the fields take that have not begun.</summary>
+    /// <summary>Device seconds that the fields take that have no blocks yet.</summary>
     public double BacklogSeconds(DateTimeOffset now)
     {
-        foreach (string plate in plates.Where(plate => now - plate.Value.Said >= BacklogLife && plate.Value.Said != default).Select(plate => plate.Key).ToArray())
+        foreach (string plate in plates.Where(plate => now - plate.Value.Said >= BacklogLife).Select(plate => plate.Key).ToArray())
             plates.Remove(plate);
         return plates.Values.Sum(plate => Seconds(plate.Kind, plate.Waiting * (plate.Begun > 0 ? plate.Tiles / plate.Begun : FieldTiles)));
     }

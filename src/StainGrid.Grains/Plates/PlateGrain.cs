@@ -138,6 +138,7 @@ public sealed partial class PlateGrain(
         Record.ModelSha256 = model;
         Record.Precision = precision.Of(request.Settings.Precision);
         Record.ContentHash = hash;
+        Record.Incarnation = Guid.NewGuid().ToString("n")[..8];
         (Record.Received, Record.Submitted, Record.TraceParent) = (received, time.GetUtcNow(), span?.Id);
         Record.Fields = new FieldState[found.Fields.Count];
         for (int i = 0; i < found.Fields.Count; i++)
@@ -204,12 +205,13 @@ public sealed partial class PlateGrain(
         if (Record.Request is null || Record.Deletion is not null || IsFinal)
             return;
         var slides = Enumerable.Range(0, Record.Fields.Length).Where(i => Record.Fields[i] == FieldState.Running).Select(SlideOf).ToArray();
+        int cancelled = 0;
         for (int i = 0; i < Record.Fields.Length; i++)
         {
             if (Record.Fields[i] is FieldState.Pending or FieldState.Running)
             {
                 Record.Fields[i] = FieldState.Cancelled;
-                Telemetry.Field(FieldState.Cancelled, null);
+                cancelled++;
             }
         }
 
@@ -224,6 +226,7 @@ public sealed partial class PlateGrain(
             throw;
         }
 
+        Telemetry.Field(FieldState.Cancelled, null, cancelled);
         foreach (var slide in slides)
             slide.CancelAsync().Ignore();
     }
@@ -540,7 +543,8 @@ public sealed partial class PlateGrain(
         try
         {
             devices = (await Dispatcher.GetStatusAsync()).Devices;
-            Dispatcher.SetBacklogAsync(PlateId, pending.Count).Ignore();
+            if (Record.State == PlateState.Running)   // it may have been cancelled meanwhile
+                Dispatcher.SetBacklogAsync(PlateId, pending.Count + tasks.Keys.Count(field => running.GetValueOrDefault(field)?.State is null or SlideState.New or SlideState.Preparing)).Ignore();
         }
         catch (Exception e) when (e.IsTransient(ended.Token))
         {
@@ -614,8 +618,9 @@ public sealed partial class PlateGrain(
         trace?.SetStatus(status.State == SlideState.Complete ? ActivityStatusCode.Ok : ActivityStatusCode.Error, status.Error).Dispose();
         if (status.State == SlideState.Complete)
         {
+            if (Record.Fields[field] == FieldState.Running)   // one that was cancelled meanwhile is counted as that
+                Telemetry.Field(FieldState.Complete, null);
             Record.Fields[field] = FieldState.Complete;
-            Telemetry.Field(FieldState.Complete, null);
         }
         else if (current() && status.Quarantined)
         {
@@ -770,7 +775,7 @@ public sealed partial class PlateGrain(
     private ISlideGrain SlideOf(int field)
     {
         var trials = Record.Trials.GetValueOrDefault(field, new FieldTrials(0, 0, 0));
-        return GrainFactory.GetGrain<ISlideGrain>($"{PlateId}/{Fields[field].Path}/{Record.Generation}.{trials.Failures}");
+        return GrainFactory.GetGrain<ISlideGrain>($"{PlateId}/{Fields[field].Path}/{Record.Generation}.{trials.Failures}{(Record.Incarnation.Length > 0 ? "." : "")}{Record.Incarnation}");
     }
 
     [LoggerMessage(LogLevel.Warning, "Plate {PlateId} stops for a moment.")]

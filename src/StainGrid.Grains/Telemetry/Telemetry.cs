@@ -35,14 +35,14 @@ public static class Telemetry
     /// <param name="device">"cpu" or "cuda:N".</param>
     /// <param name="tiles">How many tiles.</param>
     /// <param name="duration">How long it took on one of the device's threads.</param>
-    /// <param name="threads">How many threads the device has.</param>
-    internal static void Batch(string device, int tiles, TimeSpan duration, int threads)
+    /// <param name="busy">Its share of the device's time.</param>
+    internal static void Batch(string device, int tiles, TimeSpan duration, TimeSpan busy)
     {
         var tag = Device(device);
         Tiles.Add(tiles, tag);
         BatchSize.Record(tiles, tag);
         BatchDuration.Record(duration.TotalSeconds, tag);
-        BusyTime.Add(duration.TotalSeconds / threads, tag);
+        BusyTime.Add(busy.TotalSeconds, tag);
     }
 
     /// <summary>A lease of a block ended.</summary>
@@ -59,15 +59,16 @@ public static class Telemetry
     /// <summary>A block is leased again, or given up.</summary>
     internal static void Retry(string reason) => Retries.Add(1, new KeyValuePair<string, object?>("error.type", reason));
 
-    /// <summary>A field ended.</summary>
+    /// <summary>Fields ended.</summary>
     /// <param name="state">How.</param>
-    /// <param name="error">Of which kind its error is, where it failed.</param>
-    internal static void Field(FieldState state, string? error)
+    /// <param name="error">Of which kind their error is, where they failed.</param>
+    /// <param name="count">How many.</param>
+    internal static void Field(FieldState state, string? error, int count = 1)
     {
         var tags = new TagList { { "staingrid.outcome", state == FieldState.Complete ? "completed" : state.ToString().ToLowerInvariant() } };
         if (error is not null)
             tags.Add("error.type", error);
-        Fields.Add(1, tags);
+        Fields.Add(count, tags);
     }
 
     /// <summary>Something was deleted.</summary>

@@ -18,6 +18,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     private static readonly TimeSpan RenewInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LostStitcherPatience = TimeSpan.FromMinutes(1);
     private const int WriteAttempts = 3;
+    private const int CompleteAttempts = 5;
 
     private readonly CancellationTokenSource stopped = new();
     private readonly Dictionary<long, HeldBlock> leases = [];
@@ -47,8 +48,12 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     public async Task StopAsync()
     {
         draining = true;
-        foreach (var waiting in leases.Values.Where(block => !block.IsBegun).ToArray())
-            await waiting.Stop.CancelAsync();
+        foreach (var (lease, block) in leases.Where(lease => !lease.Value.IsBegun).ToArray())
+        {
+            if (leases.ContainsKey(lease))   // it has not ended meanwhile
+                await block.Stop.CancelAsync();
+        }
+
         if (loop is not null)
             await loop;
     }
@@ -70,7 +75,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
                     await Task.WhenAny(running);
                 running.RemoveWhere(task => task.IsCompleted);
             }
-            catch (Exception e) when (!draining && !stopped.IsCancellationRequested)
+            catch (Exception e) when (!stopped.IsCancellationRequested)
             {
                 LogLeasing(logger, e, Key);
                 await Task.Delay(TimeSpan.FromSeconds(1));
@@ -114,7 +119,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         {
             await ComputeAsync(lease, block, cancellation.Token);
             Telemetry.Block(Device.Name, "completed", Stopwatch.GetElapsedTime(started));
-            await Dispatcher.CompleteAsync(lease.Lease);
+            await CompleteAsync(lease.Lease, block.Busy);
             return;
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
@@ -158,17 +163,45 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
         }
     }
 
+    // What is delivered is no failure of the block where the dispatcher cannot be told: one that has moved does not know the lease, and the slide knows the block.
+    private async Task CompleteAsync(long lease, TimeSpan busy)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await Dispatcher.CompleteTimedAsync(lease, busy.TotalSeconds);
+                return;
+            }
+            catch (TypeLoadException)
+            {
+                await Dispatcher.CompleteAsync(lease);   // a silo of the version before
+                return;
+            }
+            catch (Exception e) when (e.IsTransient())
+            {
+                LogLeasing(logger, e, Key);
+                if (attempt >= CompleteAttempts)
+                    return;
+                await Task.Delay(TimeSpan.FromSeconds(1));
+            }
+        }
+    }
+
     private async Task ComputeAsync(BlockLease lease, HeldBlock held, CancellationToken cancelled)
     {
         cancelled.ThrowIfCancellationRequested();
         var job = lease.Job;
         var block = job.Plan().Block(lease.Block);
         var rule = new NormalisationRule { Clamp = job.Clamp };
-        var reading = Telemetry.Stage("block.read");
-        var windows = await Task.Run(() => images.UseAsync(job.Files, job.FileVersions, image => job.Planes
-            .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
-            .ToArray(), cancelled), cancelled);
-        reading?.Dispose();
+        PlaneWindow[] windows;
+        using (Telemetry.Stage("block.read"))
+        {
+            windows = await Task.Run(() => images.UseAsync(job.Files, job.FileVersions, image => job.Planes
+                .Select(plane => PlaneWindow.Read(image, plane.Index, block.Input, new PlaneRange(plane.Low, plane.High), rule))
+                .ToArray(), cancelled), cancelled);
+        }
+
         var slide = GrainFactory.GetGrain<ISlideGrain>(job.SlideId);
         var progress = new TileProgress(tiles => slide.ReportTilesAsync(tiles).Ignore(), TimeProvider.System);
         var map = await Device.PredictAsync(job, block, windows, Count, cancelled);
@@ -179,9 +212,9 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
             receipts[band] = await DeliverAsync(job, band, map.Crop(job.Band(band)), cancelled);
         await slide.ReportDeliveryAsync(job.Epoch, lease.Block, receipts);
 
-        void Count(int tiles)
+        void Count(int tiles, TimeSpan busy)
         {
-            held.IsBegun = true;
+            held.Add(busy);
             progress.Add(tiles);
         }
     }
@@ -210,15 +243,16 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     // A device that stops finishes the blocks that it has begun, and returns the others.
     private sealed class HeldBlock(CancellationTokenSource stop)
     {
-        private volatile bool begun;
+        private long busy;
 
         public CancellationTokenSource Stop => stop;
 
-        public bool IsBegun
-        {
-            get => begun;
-            set => begun = value;
-        }
+        public bool IsBegun => Interlocked.Read(ref busy) > 0;
+
+        /// <summary>How long the device has computed it.</summary>
+        public TimeSpan Busy => TimeSpan.FromTicks(Interlocked.Read(ref busy));
+
+        public void Add(TimeSpan batch) => Interlocked.Add(ref busy, Math.Max(1, batch.Ticks));
     }
 
     [LoggerMessage(LogLevel.Warning, "{Device} cannot reach the dispatcher; asking again.")]

@@ -65,7 +65,7 @@ public sealed class AzureBlobStore : IBlobStore
                 throw FolderBlobStore.TooLarge(Name, key, length, maxBytes);
             byte[] data = new byte[length];
             await result.Content.ReadExactlyAsync(data, cancellationToken);
-            BlobMeter.Read(BlobMeter.Azure, length);
+            BlobMeter.Read(BlobMeter.AzureBlob, length);
             return new Blob(data, result.Details.ETag.ToString());
         }
         catch (RequestFailedException exception) when (exception.ErrorCode == BlobErrorCode.BlobNotFound)
@@ -110,7 +110,7 @@ public sealed class AzureBlobStore : IBlobStore
             }
 
             blocks.Add(block);
-            BlobMeter.Write(BlobMeter.Azure, part.Length);
+            BlobMeter.Write(BlobMeter.AzureBlob, part.Length);
         }
 
         try
@@ -205,7 +205,7 @@ public sealed class AzureBlobStore : IBlobStore
         {
             var options = new BlobDownloadToOptions { Conditions = new BlobRequestConditions { IfMatch = new ETag(blob.ETag) } };
             await Reader(blob.Key).DownloadToAsync(destination, options, cancellationToken);
-            BlobMeter.Read(BlobMeter.Azure, blob.Length);
+            BlobMeter.Read(BlobMeter.AzureBlob, blob.Length);
             return true;
         }
         catch (RequestFailedException exception) when (exception.Status == 412 || exception.ErrorCode == BlobErrorCode.BlobNotFound)
@@ -257,7 +257,7 @@ public sealed class AzureBlobStore : IBlobStore
             if (conditions is not null)
                 options.Metadata = new Dictionary<string, string> { [WriteId] = id };
             var response = await Client(key).UploadAsync(BinaryData.FromBytes(data), options, cancellationToken);
-            BlobMeter.Write(BlobMeter.Azure, data.Length);
+            BlobMeter.Write(BlobMeter.AzureBlob, data.Length);
             return response.Value.ETag.ToString();
         }
         catch (RequestFailedException exception) when (exception.Status is 409 or 412 && conditions is not null)
@@ -302,7 +302,7 @@ public sealed class AzureBlobStore : IBlobStore
 
     private BlobStoreException Failed(string verb, string key, Exception exception)
     {
-        BlobMeter.Failed(BlobMeter.Azure, exception);
+        BlobMeter.Failed(BlobMeter.AzureBlob, exception);
         // The library's messages have a page of headers: the first line says it.
         string reason = exception is RequestFailedException { ErrorCode: { Length: > 0 } code, Status: var status }
             ? $"{code} ({status})"

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Azure;
 
 namespace StainGrid.Imaging;
 
@@ -9,7 +10,7 @@ public static class BlobMeter
     public const string Name = "StainGrid.Imaging";
 
     internal const string Folder = "folder";
-    internal const string Azure = "azure";
+    internal const string AzureBlob = "azure";
 
     private static readonly Meter Meter = new(Name);
     private static readonly Counter<long> Bytes = Meter.CreateCounter<long>("staingrid.blob.io", "By", "Bytes of blobs that were read or written.");
@@ -19,5 +20,8 @@ public static class BlobMeter
 
     internal static void Write(string store, long bytes) => Bytes.Add(bytes, new("staingrid.direction", "write"), new("staingrid.store", store));
 
-    internal static void Failed(string store, Exception exception) => Failures.Add(1, new("staingrid.store", store), new("error.type", exception.GetBaseException().GetType().FullName));
+    internal static void Failed(string store, Exception exception) => Failures.Add(1, new("staingrid.store", store), new("error.type", Kind(exception)));
+
+    // What the store says, where it says something: authentication, throttling and outages are one type of exception.
+    private static string? Kind(Exception exception) => exception is RequestFailedException { ErrorCode: { Length: > 0 } code } ? code : exception.GetBaseException().GetType().FullName;
 }

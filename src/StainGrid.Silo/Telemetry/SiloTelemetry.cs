@@ -16,6 +16,8 @@ namespace StainGrid.Silo;
 /// <summary>A silo's metrics, traces and logs, and the port that is for monitoring alone.</summary>
 internal static class SiloTelemetry
 {
+    // Orleans has some two hundred, and those of QueueGauges come again some hundred times a day at most.
+    private const int MostInstruments = 50_000;
     private const string Variables = "OTEL_";
     private const string EndpointVariable = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
@@ -34,6 +36,7 @@ internal static class SiloTelemetry
             .ConfigureResource(resource => resource.AddService("staingrid", serviceVersion: SiloVersion.Text, serviceInstanceId: siloName).AddEnvironmentVariableDetector())
             .WithMetrics(metrics =>
             {
+                metrics.SetMaxMetricStreams(MostInstruments);
                 metrics.AddMeter(Grains.Telemetry.Name, BlobMeter.Name, "Microsoft.Orleans", "System.Runtime", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "Microsoft.AspNetCore.RateLimiting");
                 if (options.Monitoring is not null)
                     metrics.AddPrometheusExporter();
