@@ -83,6 +83,24 @@ public sealed class DeletionTests(Service service) : IClassFixture<Service>
         Assert.NotEqual(before, await client.GetByteArrayAsync($"/v1/plates/{id}/input/B/2/0/0/0/0/0/0/0", Stop));   // which is kept open
     }
 
+    [Fact]
+    public async Task The_same_submission_after_a_deletion_is_stained_anew()
+    {
+        using var client = service.Client(service.Submitter);
+        string key = Guid.NewGuid().ToString(), id = "";
+        byte[]? first = null;
+        for (int round = 0; round < 2; round++)
+        {
+            id = (string)(await Service.JsonAsync(await Service.SubmitAsync(client, "share:all/plate", key)))["plate_id"]!;
+            Assert.Equal("complete", await Service.EndAsync(client, id));
+            byte[] chunk = await client.GetByteArrayAsync($"/v1/plates/{id}/zarr/B/2/0/0/0/0/0/0/0", Stop);   // what was kept of the first has no pixels for it
+            Assert.Equal(first ?? chunk, chunk);
+            first = chunk;
+            (await client.DeleteAsync($"/v1/plates/{id}", Stop)).EnsureSuccessStatusCode();
+            await UntilAsync(() => !File.Exists(State("plate", id)));
+        }
+    }
+
     private string State(string name, string id) => service.File("state", $"{name}-plate", $"lab-a~{id}.json");
 
     internal static async Task UntilAsync(Func<bool> there)

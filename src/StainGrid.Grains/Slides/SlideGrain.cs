@@ -24,7 +24,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     private SlideJob? job;
     private SlideTracker? tracker;
     private IGrainTimer? reconciling;
-    private bool ending;
+    private Task? ending;
     private int retries;
     private double wasted;
 
@@ -66,7 +66,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     /// <inheritdoc/>
     public Task ReportTilesAsync(int tiles)
     {
-        if (!ending)
+        if (ending is null)
             Change(status with { TilesDone = status.TilesDone + tiles });
         return Task.CompletedTask;
     }
@@ -82,7 +82,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     /// <inheritdoc/>
     public Task ReportChunkAsync(string planHash, CommittedChunk chunk)
     {
-        if (!ending && planHash == job?.PlanHash)
+        if (ending is null && planHash == job?.PlanHash)
             Commit([chunk]);
         return Task.CompletedTask;
     }
@@ -195,7 +195,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
             }
 
             int pending = await Dispatcher.GetPendingAsync(SlideId, job!.Epoch);
-            if (!ending && tracker.Missing() is var missing && missing.Count > pending)
+            if (ending is null && tracker.Missing() is var missing && missing.Count > pending)
                 await Dispatcher.EnqueueAsync(job, missing);
         }
         catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
@@ -217,11 +217,11 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     }
 
     // Lets go of what others hold of the slide, then makes the status final: nothing of it is written any more by then.
-    private async Task EndAsync(SlideState state, string? error = null, bool quarantined = false, string? errorType = null)
+    private Task EndAsync(SlideState state, string? error = null, bool quarantined = false, string? errorType = null) =>
+        ending ??= EndOnceAsync(state, error, quarantined, errorType);
+
+    private async Task EndOnceAsync(SlideState state, string? error, bool quarantined, string? errorType)
     {
-        if (ending)
-            return;
-        ending = true;
         reconciling?.Dispose();
         await cancelled.CancelAsync();
         if (request is not null)

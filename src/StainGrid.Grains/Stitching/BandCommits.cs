@@ -44,8 +44,8 @@ public sealed class BandCommits
     {
         ArgumentNullException.ThrowIfNull(job);
         var commits = new BandCommits(store, job, band);
-        if (await SlideOutput.EpochAsync(store) > job.Epoch)
-            throw commits.Stale();   // a start of another plan clears the bands' records too
+        if (await SlideOutput.EpochAsync(store) != job.Epoch)
+            throw commits.Stale();   // a start of another plan clears the bands' records too, and a deletion the marker: what comes late must not write there again
         await commits.UpdateAsync(record => record.Epoch < job.Epoch ? record with { Epoch = job.Epoch } : null, read: true);
         return commits;
     }
