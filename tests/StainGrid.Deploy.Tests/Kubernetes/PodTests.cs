@@ -225,9 +225,9 @@ public sealed partial class PodTests
             var spec = Assert.Single(overlay.Of<ScaledObject>()).Spec;
             Assert.Equal(("Deployment", "staingrid-gpu", 0), (spec.ScaleTargetRef.Kind, spec.ScaleTargetRef.Name, spec.MinReplicaCount));
             var trigger = Assert.Single(spec.Triggers);
-            Assert.Equal(("prometheus", "AverageValue", "max(staingrid_queue_work_seconds)", "600", "0", "false"),
+            Assert.Equal(("prometheus", "AverageValue", "max(staingrid_queue_work_seconds{namespace=\"staingrid\"})", "600", "0", "false"),
                 (trigger.Type, trigger.MetricType, trigger.Metadata.Query, trigger.Metadata.Threshold, trigger.Metadata.ActivationThreshold, trigger.Metadata.IgnoreNullValues));
-            Assert.True(spec.CooldownPeriod >= 600 && spec.MaxReplicaCount > 1);
+            Assert.True(spec.CooldownPeriod >= 300 && spec.MaxReplicaCount > 1);
         }
 
         var hpa = await Overlay.OfAsync("hpa");
@@ -236,6 +236,7 @@ public sealed partial class PodTests
         Assert.Equal(("Deployment", "staingrid-gpu", 1), (autoscaler.ScaleTargetRef.Kind, autoscaler.ScaleTargetRef.Name, autoscaler.MinReplicas));
         Assert.Equal("External", Assert.Single(autoscaler.Metrics).Type);
         var metric = autoscaler.Metrics[0].External;
+        Assert.Equal("staingrid", metric.Metric.Selector.MatchLabels["namespace"]);
         Assert.Equal(("staingrid_queue_work_seconds", "AverageValue", "600"), (metric.Metric.Name, metric.Target.Type, metric.Target.AverageValue.ToString()));
     }
 
