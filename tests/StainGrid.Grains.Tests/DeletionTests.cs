@@ -98,6 +98,33 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         Assert.DoesNotContain("long", index, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_deletion_that_is_asked_for_twice_leaves_the_next_plate_of_the_id_alone()
+    {
+        var request = Request("D01");
+        var state = new FolderBlobStore(slides.File("twice"));
+        var calls = new DeletingCalls();
+        await using var twice = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, configure: host => host.AddIncomingGrainCallFilter(calls), cancellationToken: Stop);
+        var client = new GrainClient(twice.Grains);
+        await RunAsync(client, "twice", request);
+        var plate = twice.Grains.GetGrain<IPlateGrain>("twice");
+        var (first, second) = (plate.DeleteAsync(new PlateDeletion()), plate.DeleteAsync(new PlateDeletion()));
+        await first;
+        await calls.Third.Task.WaitAsync(TimeSpan.FromSeconds(60), Stop);
+        await UntilAsync(() => !File.Exists(Path.Combine(state.Root, "plate-plate", "twice.json")) && !Index().Contains("twice", StringComparison.Ordinal));
+        await Task.Delay(500, Stop);
+        calls.Go.SetResult();   // the second call goes on where the deletion has ended
+        await second;
+        Assert.Equal(PlateState.Complete, (await RunAsync(client, "twice", request)).State);
+        Assert.Equal(3, calls.Count);   // no other deletion was begun
+        Assert.Equal("twice", Assert.Single(await client.ListPlatesAsync()).PlateId);
+        await plate.WakeAsync();
+        await UntilAsync(() => System.Text.Json.Nodes.JsonNode.Parse(Index())!["Deleting"]!.AsArray().Count == 0);
+        Assert.Contains("twice", Index(), StringComparison.Ordinal);
+
+        string Index() => File.ReadAllText(Directory.EnumerateFiles(state.Root, "*.json", SearchOption.AllDirectories).Single(file => file.Contains("plateindex", StringComparison.Ordinal)));
+    }
+
     [Theory]
     [InlineData("folder")]
     [InlineData("azure")]
@@ -182,6 +209,31 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
             Settings = new() { Model = slides.Model, Stride = 128, BatchSize = 2 },
             Output = slides.File($"{Guid.NewGuid():n}.plate.zarr"),
         };
+    }
+
+    // The second call, of the deletion itself, waits for the third, and that until it may go on.
+    private sealed class DeletingCalls : IIncomingGrainCallFilter
+    {
+        private int count;
+
+        public int Count => count;
+
+        public TaskCompletionSource Third { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public TaskCompletionSource Go { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public async Task Invoke(IIncomingGrainCallContext context)
+        {
+            if (context.Grain is PlateIndexGrain && context.MethodName == nameof(IPlateIndexGrain.DeletingAsync))
+            {
+                int call = Interlocked.Increment(ref count);
+                if (call == 3)
+                    Third.SetResult();
+                await (call switch { 2 => Third.Task, 3 => Go.Task, _ => Task.CompletedTask });
+            }
+
+            await context.Invoke();
+        }
     }
 
     // A real store, whose deletions fail when they are told to.

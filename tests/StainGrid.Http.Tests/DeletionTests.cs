@@ -66,6 +66,44 @@ public sealed class DeletionTests(Service service) : IClassFixture<Service>
     }
 
     [Fact]
+    public async Task An_upload_stays_while_a_plate_is_being_submitted_from_it()
+    {
+        using var client = service.Client(service.Submitter);
+        string upload = await Service.UploadAsync(client, ("r02c02f01p01-ch1sk1fk1fl1.tiff", Service.Png(4)));
+        string first = await Service.RunAsync(client, $"upload:{upload}");
+        var held = service.Gate.Hold<IPlateGrain>(nameof(IPlateGrain.SubmitAsync));
+        var submitted = Service.SubmitAsync(client, $"upload:{upload}");
+        await held.Reached;   // it is in no list yet
+        (await client.DeleteAsync($"/v1/plates/{first}", Stop)).EnsureSuccessStatusCode();
+        await UntilAsync(() => !File.Exists(State("plate", first)));
+        held.Go();
+        string second = (string)(await Service.JsonAsync(await submitted))["plate_id"]!;
+        Assert.Equal("complete", await Service.EndAsync(client, second));
+
+        // And goes when there is none any more.
+        (await client.DeleteAsync($"/v1/plates/{second}", Stop)).EnsureSuccessStatusCode();
+        await UntilAsync(() => !Directory.Exists(service.File("uploads", "lab-a", upload)));
+    }
+
+    [Fact]
+    public async Task A_plate_that_is_submitted_while_its_upload_is_deleted_is_refused()
+    {
+        using var client = service.Client(service.Submitter);
+        string upload = await Service.UploadAsync(client, ("r02c02f01p01-ch1sk1fk1fl1.tiff", Service.Png(5)));
+        string first = await Service.RunAsync(client, $"upload:{upload}");
+        var held = service.Gate.Hold<IPlateIndexGrain>(nameof(IPlateIndexGrain.UsesAsync), done: true);
+        (await client.DeleteAsync($"/v1/plates/{first}", Stop)).EnsureSuccessStatusCode();
+        await held.Reached;   // the upload is known to be of no plate
+        var submitted = Service.SubmitAsync(client, $"upload:{upload}");
+        await Task.Delay(1000, Stop);
+        held.Go();
+        using var refused = await submitted;
+        Assert.Contains("There is no source", await refused.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
+        Assert.False(refused.IsSuccessStatusCode);
+        Assert.False(Directory.Exists(service.File("uploads", "lab-a", upload)));
+    }
+
+    [Fact]
     public async Task The_id_of_a_deleted_plate_can_be_used_again()
     {
         using var client = service.Client(service.Submitter);
@@ -132,45 +170,160 @@ public sealed class RetentionTests : IAsyncLifetime
     public async Task What_is_older_than_it_is_kept_goes_and_nothing_else()
     {
         using var client = service.Client(service.Submitter);
-        byte[] image = Service.Png(3);
-        string unused = await Service.UploadAsync(client, ("a.png", image)), used = await Service.UploadAsync(client, ("r02c02f01p01-ch1sk1fk1fl1.tiff", image));
+        string unused = await UploadAsync(client, "a.png", -11), fresh = await UploadAsync(client, "a.png", -9);
+        string used = await UploadAsync(client, "r02c02f01p01-ch1sk1fk1fl1.tiff", -50), usedLater = await UploadAsync(client, "r02c02f01p01-ch1sk1fk1fl1.tiff", -50);
         string begun = await Service.UploadAsync(client);
         (await Service.BeginAsync(client, begun, "b.png", 1000)).EnsureSuccessStatusCode();
-        string plate = await Service.RunAsync(client, $"upload:{used}");
         string older = DateTime.UtcNow.AddDays(-100).ToString("yyyy-MM-dd"), today = DateTime.UtcNow.ToString("yyyy-MM-dd");
         Directory.CreateDirectory(service.File("state", "service", "audit", older));
         await File.WriteAllTextAsync(service.File("state", "service", "audit", older, "1-x.jsonl"), "{}\n", Stop);
         await DeletionTests.UntilAsync(() => Directory.Exists(service.File("state", "service", "audit", today)));
 
-        // Now only the log is too old. A dry run only tells it.
-        var told = await Retention.RunAsync(dryRun: true);
-        Assert.Equal((0, 0, older, false), (told.Plates.Count, told.Uploads.Count, Assert.Single(told.AuditDays), told.HasMore));
-        Assert.True(Directory.Exists(service.File("state", "service", "audit", older)));
-        var done = await Retention.RunAsync(dryRun: false);
-        Assert.Equal((1, 0), (done.AuditDays.Count, done.Failures));
-        Assert.False(Directory.Exists(service.File("state", "service", "audit", older)));
+        // The uploads' days count from their last use, the plates' from their ends.
+        service.Ahead = TimeSpan.FromDays(-41);
+        string plate = await Service.RunAsync(client, $"upload:{usedLater}");
+        service.Ahead = TimeSpan.FromDays(-39);
+        string younger = await Service.RunAsync(client, $"upload:{used}");
+        service.Ahead = TimeSpan.FromDays(-9);
+        string again = await Service.RunAsync(client, $"upload:{usedLater}");
+        service.Ahead = default;
+
+        // A dry run only tells it.
+        foreach (bool dryRun in (bool[])[true, false])
+        {
+            var told = await Retention.RunAsync(dryRun);
+            Assert.Equal([$"lab-a~{plate}"], told.Plates);
+            Assert.Equal(new HashSet<string> { $"lab-a/{unused}", $"lab-a/{used}" }, told.Uploads.ToHashSet());
+            Assert.Equal((older, false, 0, null), (Assert.Single(told.AuditDays), told.HasMore, told.Failures, told.Refused));
+            Assert.Equal(dryRun, Directory.Exists(service.File("state", "service", "audit", older)));
+            Assert.Equal((dryRun, dryRun), (Directory.Exists(Upload(unused)), Directory.Exists(Upload(used))));
+        }
+
         Assert.True(Directory.Exists(service.File("state", "service", "audit", today)));
-
-        // The uploads' days count from their last use: one was used five days after the others were written, since its plate ended then.
-        service.Ahead = TimeSpan.FromDays(5);
-        string again = await Service.RunAsync(client, $"upload:{used}");
-        service.Ahead = TimeSpan.FromDays(11);
-        done = await Retention.RunAsync(dryRun: false);
-        Assert.Equal(new HashSet<string> { $"lab-a/{begun}", $"lab-a/{unused}" }, done.Uploads.ToHashSet());
-        Assert.Equal((0, 0), (done.Plates.Count, done.Failures));
-        Assert.False(Directory.Exists(service.File("uploads", "lab-a", unused)));
-        Assert.False(Directory.Exists(service.File("uploads", ".parts", "lab-a", begun)));
-        Assert.True(Directory.Exists(service.File("uploads", "lab-a", used)));
-        service.Ahead = TimeSpan.FromDays(16);
-        Assert.Equal([$"lab-a/{used}"], (await Retention.RunAsync(dryRun: false)).Uploads);
-
-        // The plates' days count from their ends.
-        service.Ahead = TimeSpan.FromDays(41);
-        done = await Retention.RunAsync(dryRun: false);
-        Assert.Equal([$"lab-a~{plate}"], done.Plates);
+        Assert.True(Directory.Exists(Upload(fresh)) && Directory.Exists(Upload(usedLater)) && Directory.Exists(service.File("uploads", ".parts", "lab-a", begun)));
         Assert.Equal(HttpStatusCode.NotFound, (await client.GetAsync($"/v1/plates/{plate}", Stop)).StatusCode);
         await DeletionTests.UntilAsync(() => !Directory.Exists(service.File("results", "lab-a", plate)));
-        Assert.True(Directory.Exists(service.File("results", "lab-a", again)));
-        Assert.Empty((await Retention.RunAsync(dryRun: true)).Plates);
+        Assert.True(Directory.Exists(service.File("results", "lab-a", again)) && Directory.Exists(service.File("results", "lab-a", younger)));
+        var after = await Retention.RunAsync(dryRun: true);
+        Assert.Equal((0, 0, 0), (after.Plates.Count, after.Uploads.Count, after.AuditDays.Count));
+    }
+
+    [Fact]
+    public async Task An_upload_stays_that_is_used_while_retention_is_at_others()
+    {
+        using var client = service.Client(service.Submitter);
+        string used = await UploadAsync(client, "r02c02f01p01-ch1sk1fk1fl1.tiff", -20), continued = await UploadAsync(client, "a.png", -20), unused = await UploadAsync(client, "a.png", -20);
+        service.Ahead = TimeSpan.FromDays(-41);
+        string plate = await Service.RunAsync(client, "share:all/plate");
+        service.Ahead = default;
+        var held = service.Gate.Hold<IServiceGrain>(nameof(IServiceGrain.DeleteAsync));
+        var run = Retention.RunAsync(dryRun: false);
+        await held.Reached;
+        string since = await Service.RunAsync(client, $"upload:{used}");
+        (await Service.BeginAsync(client, continued, "b.png", 1000)).EnsureSuccessStatusCode();
+        held.Go();
+        var report = await run;
+        Assert.Equal(($"lab-a~{plate}", $"lab-a/{unused}"), (Assert.Single(report.Plates), Assert.Single(report.Uploads)));
+        Assert.True(Directory.Exists(Upload(used)) && Directory.Exists(Upload(continued)));
+        Assert.Equal(HttpStatusCode.OK, (await client.GetAsync($"/v1/plates/{since}/input/B/2/0/.zattrs", Stop)).StatusCode);
+    }
+
+    [Theory]
+    [InlineData(31 * 24)]
+    [InlineData(-2)]
+    public async Task Nothing_goes_by_a_clock_that_is_wrong(int hours)
+    {
+        using var client = service.Client(service.Submitter);
+        string upload = await UploadAsync(client, "a.png", -20);
+        service.Ahead = TimeSpan.FromHours(hours);
+        var report = await Retention.RunAsync(dryRun: false);
+        Assert.Contains($"clock is {hours:+0.0;-0.0} h from that of {service.State}", report.Refused, StringComparison.Ordinal);
+        Assert.Equal((0, false), (report.Uploads.Count, report.HasMore));
+        Assert.True(Directory.Exists(Upload(upload)));
+        report = await Retention.RunAsync(dryRun: true);   // which still tells what would go
+        Assert.Equal($"lab-a/{upload}", Assert.Single(report.Uploads));
+        Assert.NotNull(report.Refused);
+        service.Ahead = TimeSpan.FromMinutes(50);
+        Assert.Equal($"lab-a/{upload}", Assert.Single((await Retention.RunAsync(dryRun: false)).Uploads));
+    }
+
+    [Fact]
+    public async Task Nothing_goes_in_the_first_hour()
+    {
+        using var client = service.Client(service.Submitter);
+        string upload = await UploadAsync(client, "a.png", -20);
+        foreach (int minutes in (int[])[0, 59])
+        {
+            service.Uptime = TimeSpan.FromMinutes(minutes);
+            await Retention.TickAsync();
+            Assert.Equal($"lab-a/{upload}", Assert.Single((await Retention.RunAsync(dryRun: true)).Uploads));   // asked behind the tick
+        }
+
+        service.Uptime = TimeSpan.FromMinutes(61);
+        await Retention.TickAsync();
+        await DeletionTests.UntilAsync(() => !Directory.Exists(Upload(upload)));
+
+        // Nor in the one after that.
+        upload = await UploadAsync(client, "a.png", -20);
+        await Retention.TickAsync();
+        Assert.Equal($"lab-a/{upload}", Assert.Single((await Retention.RunAsync(dryRun: true)).Uploads));
+    }
+
+    [Fact]
+    public async Task What_cannot_be_listed_keeps_nothing_else_from_going()
+    {
+        using var client = service.Client(service.Submitter);
+        string upload = await UploadAsync(client, "a.png", -20), audit = service.File("state", "service", "audit");
+        service.Ahead = TimeSpan.FromDays(-41);
+        string plate = await Service.RunAsync(client, "share:all/plate");
+        service.Ahead = default;
+        await DeletionTests.UntilAsync(() => Directory.Exists(audit));
+        Directory.Move(audit, audit + "2");
+        Directory.CreateSymbolicLink(audit, audit + "2");   // which a store does not follow
+        var report = await Retention.RunAsync(dryRun: false);
+        Directory.Delete(audit);
+        Directory.Move(audit + "2", audit);
+        Assert.Equal((1, $"lab-a~{plate}", $"lab-a/{upload}"), (report.Failures, Assert.Single(report.Plates), Assert.Single(report.Uploads)));
+        Assert.False(Directory.Exists(Upload(upload)));
+    }
+
+    [Fact]
+    public async Task What_cannot_be_deleted_does_not_keep_out_what_can()
+    {
+        using var client = service.Client(service.Submitter);
+        service.Ahead = TimeSpan.FromDays(-41);
+        string plate = await Service.RunAsync(client, "share:all/plate");
+        service.Ahead = default;
+        var index = service.Grains.GetGrain<IPlateIndexGrain>(0);
+        var ended = DateTimeOffset.UtcNow.AddDays(-60);
+        string[] damaged = [.. Enumerable.Range(0, 101).Select(i => $"damaged-{i}")];
+        foreach (string name in damaged)
+            await File.WriteAllTextAsync(service.File("state", "plate-plate", name + ".json"), "{", Stop);
+        await Task.WhenAll(damaged.Select(name => index.SetAsync(new PlateSummary(name, "/in", "/out", ended, PlateState.Complete) { Ended = ended })));
+        for (int round = 0; round < 2; round++)
+        {
+            var report = await Retention.RunAsync(dryRun: false);
+            Assert.Equal((100, 0, true), (report.Failures, report.Plates.Count, report.HasMore));
+            report = await Retention.RunAsync(dryRun: false);
+            Assert.Equal((1, round == 0 ? 1 : 0, false), (report.Failures, report.Plates.Count, report.HasMore));
+        }
+
+        Assert.Equal(HttpStatusCode.NotFound, (await client.GetAsync($"/v1/plates/{plate}", Stop)).StatusCode);
+    }
+
+    private string Upload(string id) => service.File("uploads", "lab-a", id);
+
+    // An upload whose file came so many days ago.
+    private async Task<string> UploadAsync(HttpClient client, string name, int days)
+    {
+        string id = await Service.UploadAsync(client, (name, Service.Png(3)));
+        foreach (string folder in ((string[])[Upload(id), service.File("uploads", ".parts", "lab-a", id)]).Where(Directory.Exists))
+        {
+            foreach (string file in Directory.EnumerateFiles(folder))
+                File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddDays(days));
+            Directory.SetLastWriteTimeUtc(folder, DateTime.UtcNow.AddDays(days));
+        }
+
+        return id;
     }
 }

@@ -58,6 +58,12 @@ public sealed class Service : IAsyncLifetime
     /// <summary>How far the service's clock is ahead.</summary>
     public TimeSpan Ahead { get => clock.Ahead; set => clock.Ahead = value; }
 
+    /// <summary>How much longer than in truth the service seems to run.</summary>
+    public TimeSpan Uptime { get => clock.Uptime; set => clock.Uptime = value; }
+
+    /// <summary>Holds calls to its grains.</summary>
+    internal CallGate Gate { get; } = new();
+
     /// <summary>The silo's grains.</summary>
     public IGrainFactory Grains => silo!.Grains;
 
@@ -108,7 +114,11 @@ public sealed class Service : IAsyncLifetime
                 Registry = HasRegistry ? Registry : null,
                 Retention = Retention,
             },
-        }, configure: host => host.Services.AddSingleton<TimeProvider>(clock));
+        }, configure: host =>
+        {
+            host.Services.AddSingleton<TimeProvider>(clock);
+            host.AddIncomingGrainCallFilter(Gate);
+        });
         Keys = ApiKeys.Of(state);
         Reader = (await Keys.CreateAsync("reader", "lab-a", ServiceRole.Read, TimeSpan.FromDays(1))).Secret;
         Submitter = (await Keys.CreateAsync("submitter", "lab-a", ServiceRole.Submit, TimeSpan.FromDays(1))).Secret;
@@ -226,6 +236,52 @@ public sealed class Service : IAsyncLifetime
     {
         public TimeSpan Ahead { get; set; }
 
+        public TimeSpan Uptime { get; set; }
+
+        public override long GetTimestamp() => base.GetTimestamp() + (long)(Uptime.TotalSeconds * TimestampFrequency);
+
         public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
+    }
+}
+
+/// <summary>Holds one call to a grain, before or after it is done, until it may go on.</summary>
+internal sealed class CallGate : IIncomingGrainCallFilter
+{
+    private Held? next;
+
+    /// <summary>Holds the next call of a method.</summary>
+    public Held Hold<TGrain>(string method, bool done = false) => next = new Held(typeof(TGrain), method, done);
+
+    /// <inheritdoc/>
+    public async Task Invoke(IIncomingGrainCallContext context)
+    {
+        var held = next is { } one && one.Grain.IsInstanceOfType(context.Grain) && context.MethodName == one.Method ? Interlocked.Exchange(ref next, null) : null;
+        if (held?.Done == false)
+            await held.WaitAsync();
+        await context.Invoke();
+        if (held?.Done == true)
+            await held.WaitAsync();
+    }
+
+    /// <summary>A call that is held.</summary>
+    internal sealed class Held(Type grain, string method, bool done)
+    {
+        private readonly TaskCompletionSource reached = new(TaskCreationOptions.RunContinuationsAsynchronously), gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Type Grain => grain;
+
+        public string Method => method;
+
+        public bool Done => done;
+
+        public Task Reached => reached.Task.WaitAsync(TimeSpan.FromSeconds(60));
+
+        public void Go() => gone.SetResult();
+
+        public Task WaitAsync()
+        {
+            reached.SetResult();
+            return gone.Task;
+        }
     }
 }

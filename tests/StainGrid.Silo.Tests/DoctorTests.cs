@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using Azure.Storage.Blobs;
+using Azure.Storage.Sas;
 using StackExchange.Redis;
 using StainGrid.Cli.Doctor;
 using StainGrid.Contracts;
@@ -80,6 +81,35 @@ public sealed class DoctorTests : IDisposable
         (exit, findings) = await DoctorAsync(environment);
         Assert.Equal((0, "ok", "ok"), (exit, findings["store state"].Health, findings["clock of store state"].Health));
         Assert.Empty(await container.GetBlobsAsync(cancellationToken: Stop).ToListAsync(Stop));
+    }
+
+    [Fact]
+    public async Task A_registry_that_may_only_be_read_is_right_and_its_models_are_looked_at()
+    {
+        await using var azurite = await AzuriteServer.StartAsync(Stop);
+        var container = new BlobContainerClient(azurite.ConnectionString, "models");
+        await container.CreateAsync(cancellationToken: Stop);
+        var account = new BlobServiceClient(azurite.ConnectionString);
+        string signature = account.GenerateAccountSasUri(AccountSasPermissions.Read | AccountSasPermissions.List, DateTimeOffset.UtcNow.AddHours(1), AccountSasResourceTypes.All).Query.TrimStart('?');
+        (string, string)[] environment =
+            [(BlobStores.ConnectionStringVariable, $"BlobEndpoint={account.Uri};SharedAccessSignature={signature}"), ("STAINGRID_REGISTRY", "azure://models/lab"), ("STAINGRID_MODELS", "model:neuron,model:neurone")];
+        var (exit, findings) = await DoctorAsync(environment);
+        Assert.Equal((1, "fail", "warn"), (exit, findings["model neuron"].Health, findings["store registry"].Health));
+        Assert.Contains("has no model", findings["store registry"].Text, StringComparison.Ordinal);
+
+        string file = Path.Combine(Path.GetDirectoryName(SiloProcess.CommandPath)!, "models", "staingrid-neuron.safetensors");
+        var pushed = await new ModelRegistry("azure://models/lab", new AzureBlobStore(container, "lab")).PushAsync(file, "neuron", "test", Stop);
+        var keys = await container.GetBlobsAsync(cancellationToken: Stop).Select(blob => blob.Name).ToListAsync(Stop);
+        (exit, findings) = await DoctorAsync(environment);
+        Assert.Equal((1, "ok", "fail", "ok"), (exit, findings["model neuron"].Health, findings["model neurone"].Health, findings["store registry"].Health));
+        Assert.EndsWith($"SHA-256 {pushed.Version.Sha256}", findings["model neuron"].Text, StringComparison.Ordinal);
+        Assert.StartsWith("There is no model 'neurone'", findings["model neurone"].Text, StringComparison.Ordinal);
+        Assert.EndsWith("lists and reads; models: 1", findings["store registry"].Text, StringComparison.Ordinal);
+        Assert.Equal(keys, await container.GetBlobsAsync(cancellationToken: Stop).Select(blob => blob.Name).ToListAsync(Stop));
+
+        (exit, findings) = await DoctorAsync("--models", "model:neuron");
+        Assert.Equal((1, "fail"), (exit, findings["model neuron"].Health));
+        Assert.StartsWith("--registry is missing.", findings["model neuron"].Text, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using StainGrid.Cli.Doctor;
-using StainGrid.Imaging;
 
 namespace StainGrid.Cli;
 
@@ -18,14 +17,14 @@ internal static class DoctorCommand
         var results = ServiceChoice.Setting("results", "STORE", "Where the service's results go.");
         var registry = ServiceChoice.Setting("registry", "STORE", "The store of the models' registry.");
         var uploads = ServiceChoice.Setting("uploads", "DIR", "The folder for uploads.");
-        var models = ServiceChoice.Setting("models", "FILE,..", "The models, by commas. Default: the one that comes with the command.");
+        var models = ServiceChoice.Setting("models", "FILE,..", "The models, by commas; model:NAME is one of the registry's. Default: the one that comes with the command.");
         var inputs = ServiceChoice.Setting("input-cache", "GIB", "What the temporary folder must have room for. Default: 8.");
         var json = new Option<bool>("--json") { Description = "Print one JSON object a line." };
         var command = new Command("doctor",
             """
             Look whether this machine, its stores and its cluster are fit to stain, and say what to do. On a lone machine before anything runs,
             beside silos that run, or in a silo's container with the same environment: options are those of 'staingrid silo', also read from the
-            environment (STAINGRID_REDIS, STAINGRID_STATE ..). What is not given is not checked. Stores are written to below doctor/ and left as they were.
+            environment (STAINGRID_REDIS, STAINGRID_STATE ..). What is not given is not checked. Stores are written to below doctor/ and left as they were; the registry is only read.
 
             Each line begins with OK, WARN (it works, but not for long or not for all), FAIL or SKIP, and ends with what to do.
             Exit codes: 0 nothing failed; 1 something failed; 2 an option is wrong.
@@ -46,12 +45,12 @@ internal static class DoctorCommand
                 Tell(MachineCheck.OpenFiles());
                 foreach (string name in Split(Value(device) ?? "cpu"))
                     await CheckAsync($"device {name}", async () => [await Task.Run(() => DeviceCheck.Run(name), cancellationToken)]);
-                foreach (string file in Split(Value(models) ?? StainOptions.DefaultModel))
-                    await CheckAsync("model", async () => [await MachineCheck.ModelAsync(BlobAddress.Full(file), cancellationToken)]);
+                foreach (string model in Split(Value(models) ?? StainOptions.DefaultModel))
+                    await CheckAsync("model", async () => [await MachineCheck.ModelAsync(model, () => RegistryChoice.Open(parsed, registry), cancellationToken)]);
                 foreach (var option in (Option<string?>[])[state, results, registry, uploads])
                 {
                     string name = option.Name.TrimStart('-');
-                    await CheckAsync($"store {name}", async () => Value(option) is { Length: > 0 } store ? await StoreCheck.RunAsync(name, store, cancellationToken) : [Finding.Skip($"store {name}", Give(option))]);
+                    await CheckAsync($"store {name}", async () => Value(option) is { Length: > 0 } store ? await StoreCheck.RunAsync(name, store, isRead: option == registry, cancellationToken) : [Finding.Skip($"store {name}", Give(option))]);
                 }
 
                 await CheckAsync("redis", async () => Value(redis) is { Length: > 0 } server

@@ -18,7 +18,7 @@ internal static class HousekeepingCommand
             Delete now what a cluster's service keeps longer than its silos' --keep-results, --keep-uploads and --keep-audit say, 100 of each at once.
             The silos do the same by themselves every hour.
 
-            Exit codes: 0 done; 1 something could not be deleted, or the cluster does not answer; 2 the command line is wrong.
+            Exit codes: 0 done; 1 something could not be listed or deleted, a clock is wrong, or the cluster does not answer; 2 the command line is wrong.
             """)
         {
             dryRun, json,
@@ -30,6 +30,8 @@ internal static class HousekeepingCommand
             {
                 await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
                 var report = await new GrainClient(connection.Grains).RunRetentionAsync(parsed.GetValue(dryRun), cancellationToken);
+                if (report.Refused is { } why)
+                    Console.Error.WriteLine($"staingrid: nothing is deleted: {why}");
                 if (parsed.GetValue(json))
                 {
                     Console.Out.WriteLine(new JsonObject
@@ -39,6 +41,7 @@ internal static class HousekeepingCommand
                         ["audit_days"] = Names(report.AuditDays),
                         ["failures"] = report.Failures,
                         ["has_more"] = report.HasMore,
+                        ["refused"] = report.Refused,
                     }.ToJsonString());
                 }
                 else
@@ -46,10 +49,10 @@ internal static class HousekeepingCommand
                     string does = parsed.GetValue(dryRun) ? "is due" : "goes";
                     foreach (string line in (string[])[.. report.Plates.Select(plate => $"plate {plate}"), .. report.Uploads.Select(upload => $"upload {upload}"), .. report.AuditDays.Select(day => $"audit log {day}")])
                         Console.Out.WriteLine($"{line} {does}");
-                    Console.Out.WriteLine($"{report.Plates.Count} plates, {report.Uploads.Count} uploads, {report.AuditDays.Count} days of the audit log{(report.HasMore ? ", and more" : "")}{(report.Failures > 0 ? $"; {report.Failures} could not be deleted: see the silos' logs" : "")}");
+                    Console.Out.WriteLine($"{report.Plates.Count} plates, {report.Uploads.Count} uploads, {report.AuditDays.Count} days of the audit log{(report.HasMore ? ", and more" : "")}{(report.Failures > 0 ? $"; {report.Failures} could not be listed or deleted: see the silos' logs" : "")}");
                 }
 
-                return report.Failures > 0 ? ExitCodes.Failed : ExitCodes.Done;
+                return report.Failures > 0 || report.Refused is not null ? ExitCodes.Failed : ExitCodes.Done;
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {

@@ -73,16 +73,21 @@ internal static class MachineCheck
         }
     }
 
-    public static async Task<Finding> ModelAsync(string address, CancellationToken cancellationToken)
+    /// <param name="model">A file, or model:NAME of a registry.</param>
+    /// <param name="registry">Opens the registry.</param>
+    /// <param name="cancellationToken">Stops the loading.</param>
+    public static async Task<Finding> ModelAsync(string model, Func<ModelRegistry> registry, CancellationToken cancellationToken)
     {
-        string check = $"model {BlobAddress.FileName(address)}";
+        string? named = RegistryChoice.NameOf(model);
+        string check = $"model {named ?? BlobAddress.FileName(BlobAddress.Full(model))}";
         try
         {
+            string address = named is null ? BlobAddress.Full(model) : (await registry().FindAsync(named, cancellationToken)).Address;
             using var blobs = new BlobFiles();
-            var model = await Task.Run(() => new ModelFiles(blobs).DescribeAsync(address, cancellationToken), cancellationToken);
-            return Finding.Ok(check, $"loads, {model.Metadata.Labels.Count} labels, SHA-256 {model.Sha256}");
+            var description = await Task.Run(() => new ModelFiles(blobs).DescribeAsync(address, cancellationToken), cancellationToken);
+            return Finding.Ok(check, $"loads, {description.Metadata.Labels.Count} labels, SHA-256 {description.Sha256}");
         }
-        catch (Exception e) when (e is ModelFileException or BlobStoreException)
+        catch (Exception e) when (e is ModelFileException or BlobStoreException or ModelNotFoundException or ArgumentException)
         {
             return new Finding(check, Health.Fail, e.Message);
         }

@@ -1,21 +1,24 @@
 using System.Globalization;
 using System.Text;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 
 namespace StainGrid.Cli.Doctor;
 
-/// <summary>Whether a store does what grains and results need of it, on a key of its own.</summary>
+/// <summary>Whether a store does what grains and results need of it, on a key of its own; a registry only as silos read it, since they need no other right.</summary>
 internal static class StoreCheck
 {
     private const long Reserve = 10L << 30;
 
-    public static async Task<IReadOnlyList<Finding>> RunAsync(string name, string address, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Finding>> RunAsync(string name, string address, bool isRead, CancellationToken cancellationToken)
     {
         string check = $"store {name}";
         string shown = BlobAddress.Show(address);
         try
         {
             var whole = BlobStores.Open(address);
+            if (isRead)
+                return [await ReadAsync(check, shown, new ModelRegistry(address, whole), cancellationToken)];
             string key = $"doctor/{Guid.NewGuid():n}";
             var store = whole.Within(key);
             try
@@ -66,6 +69,15 @@ internal static class StoreCheck
         }
 
         Finding Wrong(string what) => Finding.Fail(check, $"{shown} {what}", "Use another store: plates and chunks would be lost by this one.");
+    }
+
+    private static async Task<Finding> ReadAsync(string check, string shown, ModelRegistry registry, CancellationToken cancellationToken)
+    {
+        int models = 0;
+        await foreach (string name in registry.NamesAsync(cancellationToken))
+            models += await registry.GetAsync(name, cancellationToken) is null ? 0 : 1;
+        return models > 0 ? Finding.Ok(check, $"{shown}: lists and reads; models: {models}")
+            : Finding.Warn(check, $"{shown} has no model", "Put one in: staingrid model push. Or is it another place?");
     }
 
     // Whether what must be refused is not.

@@ -79,6 +79,10 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     [Alias("uses")]
     Task<bool> UsesAsync(string prefix, string source);
 
+    /// <summary>When such plates needed their source last, by their ends: the end of time while one runs, null where there is none.</summary>
+    [Alias("last-use")]
+    Task<DateTimeOffset?> LastUseAsync(string prefix, string source);
+
     /// <summary>Takes a plate out of the list that is being deleted; it is woken until it is forgotten. Durable when the call returns.</summary>
     [Alias("delete")]
     Task DeletingAsync(string plateId);

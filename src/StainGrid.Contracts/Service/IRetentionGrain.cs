@@ -6,7 +6,7 @@ namespace StainGrid.Contracts;
 [Alias("staingrid.retention")]
 public interface IRetentionGrain : IGrainWithIntegerKey
 {
-    /// <summary>From silos, now and then: deletes what is due, if the last time is long enough ago.</summary>
+    /// <summary>From silos, now and then: deletes what is due, if the last time, or the grain's start, is long enough ago.</summary>
     [Alias("tick"), OneWay]
     Task TickAsync();
 
@@ -34,4 +34,7 @@ public sealed record RetentionReport
 
     /// <summary>Whether more is due than is deleted at once.</summary>
     [Id(4)] public bool HasMore { get; init; }
+
+    /// <summary>Why nothing is deleted, and what to do; null where it is.</summary>
+    [Id(5)] public string? Refused { get; init; }
 }

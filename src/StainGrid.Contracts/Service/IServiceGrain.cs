@@ -18,11 +18,18 @@ public interface IServiceGrain : IGrainWithStringKey
     [Alias("delete")]
     Task DeleteAsync(string plateId);
 
-    /// <summary>Deletes what was uploaded, unless a plate is made from it.</summary>
+    /// <summary>Deletes what was uploaded, unless a plate is made from it or is being submitted.</summary>
     /// <param name="source">A plate's source; nothing happens where it is no upload.</param>
     /// <returns>Whether it is gone.</returns>
     [Alias("drop-upload"), ResponseTimeout("00:10:00")]
     Task<bool> DropUploadAsync(string source);
+
+    /// <summary>Deletes what was uploaded, unless it was used since a time: by a file that came, or by a plate that ended then, runs or is being submitted.</summary>
+    /// <param name="id">The upload's id.</param>
+    /// <param name="since">The time.</param>
+    /// <returns>Whether it is gone.</returns>
+    [Alias("expire-upload"), ResponseTimeout("00:10:00")]
+    Task<bool> ExpireUploadAsync(string id, DateTimeOffset since);
 
     /// <summary>The models that the service has.</summary>
     [Alias("models")]

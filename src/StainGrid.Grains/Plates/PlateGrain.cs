@@ -290,6 +290,8 @@ public sealed partial class PlateGrain(
 
         await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
         await Index.DeletingAsync(PlateId);
+        if (Record.Deletion is null)
+            return;   // it ended meanwhile
         if (!ended.IsCancellationRequested && !deleting)
         {
             DelayDeactivation(Timeout.InfiniteTimeSpan);
@@ -301,7 +303,7 @@ public sealed partial class PlateGrain(
     public Task WakeAsync()
     {
         Go();
-        return Record.Request is null ? Index.ForgetAsync(PlateId) : Task.CompletedTask;   // its deletion was stopped between its last two steps
+        return Record.Deletion is null ? Index.ForgetAsync(PlateId) : Task.CompletedTask;   // its deletion was stopped between its last two steps, or asked for again there
     }
 
     private void Go()

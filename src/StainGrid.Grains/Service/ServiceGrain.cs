@@ -6,13 +6,16 @@ using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
-/// <summary>Turns what a tenant names into places of the cluster's. It holds nothing.</summary>
+/// <summary>Turns what a tenant names into places of the cluster's. Nothing that it holds is durable.</summary>
 [Reentrant, RequireSiloMetadata(SiloMetadataKeys.Service, "true")]
 public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles models, ILogger<ServiceGrain> logger) : Grain, IServiceGrain
 {
     private const int LongestSource = 1200, LongestName = 200, LongestPattern = 1000, MostLabels = 64, MostModels = 1000;
     private static readonly TimeSpan ListAge = TimeSpan.FromSeconds(2);
 
+    // Uploads that plates are being submitted from, with how many: they are in no list yet. And those that are being deleted.
+    private readonly Dictionary<string, int> submitting = [];
+    private readonly Dictionary<string, Task> dropping = [];
     private readonly ModelRegistry? registry = options.Registry is { } store ? new ModelRegistry(store) : null;
     private Task<IReadOnlyList<ModelSummary>>? listed;
     private long listedAt;
@@ -26,6 +29,28 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
         if (!ServiceId.IsTenant(Tenant) || !ServiceId.IsValid(plateId))
             throw new PlateException("The plate's id or its tenant's name is not one of this service's.");
         Check(submission);
+        if (UploadFolders.IdOf(submission.Source) is not { } upload)
+        {
+            await SubmitCheckedAsync(plateId, submission);
+            return;
+        }
+
+        while (dropping.TryGetValue(upload, out var drop))
+            await drop;
+        submitting[upload] = submitting.GetValueOrDefault(upload) + 1;
+        try
+        {
+            await SubmitCheckedAsync(plateId, submission);
+        }
+        finally
+        {
+            if (--submitting[upload] == 0)
+                submitting.Remove(upload);
+        }
+    }
+
+    private async Task SubmitCheckedAsync(string plateId, PlateSubmission submission)
+    {
         var (model, modelName) = await FindModelAsync(submission.Model);
         string source = options.Locate(Tenant, submission.Source);
         var running = await GrainFactory.GetGrain<IPlateIndexGrain>(0).CountRunningAsync(ServiceId.Prefix(Tenant));
@@ -63,14 +88,14 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
     /// <inheritdoc/>
     public async Task<bool> DropUploadAsync(string source)
     {
-        if (options.Uploads is not { } root || UploadFolders.IdOf(source) is not { } id || !ServiceId.IsTenant(Tenant))
-            return false;
-        if (await GrainFactory.GetGrain<IPlateIndexGrain>(0).UsesAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id))
-            return false;
-        if (await Task.Run(() => UploadFolders.Delete(root, Tenant, id)))
-            Telemetry.Deleted("upload");
-        return true;
+        return UploadFolders.IdOf(source) is { } id
+            && await DropAsync(id, async _ => !await GrainFactory.GetGrain<IPlateIndexGrain>(0).UsesAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id));
     }
+
+    /// <inheritdoc/>
+    public Task<bool> ExpireUploadAsync(string id, DateTimeOffset since) => DropAsync(id, async root =>
+        !(await GrainFactory.GetGrain<IPlateIndexGrain>(0).LastUseAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id) >= since)
+            && await Task.Run(() => UploadFolders.Written(root, Tenant, id)) < since);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<ModelSummary>> ListModelsAsync()
@@ -83,6 +108,32 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
 
     /// <inheritdoc/>
     public Task<string> GetOutputAsync(string plateId) => Task.FromResult(options.OutputOf(Tenant, plateId));
+
+    // Submissions from an upload wait while it is asked about and deleted; while there is one, it stays.
+    private async Task<bool> DropAsync(string id, Func<string, Task<bool>> isUnused)
+    {
+        if (options.Uploads is not { } root || !ServiceId.IsValid(id) || !ServiceId.IsTenant(Tenant))
+            return false;
+        while (dropping.TryGetValue(id, out var other))
+            await other;
+        if (submitting.ContainsKey(id))
+            return false;
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        dropping.Add(id, ended.Task);
+        try
+        {
+            if (!await isUnused(root))
+                return false;
+            if (await Task.Run(() => UploadFolders.Delete(root, Tenant, id)))
+                Telemetry.Deleted("upload");
+            return true;
+        }
+        finally
+        {
+            dropping.Remove(id);
+            ended.SetResult();
+        }
+    }
 
     // The address of the model that a submission names, and its name where the address is what that means now.
     private async Task<(string Address, string? Name)> FindModelAsync(string? asked)

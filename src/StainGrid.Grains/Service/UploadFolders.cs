@@ -35,8 +35,8 @@ internal static class UploadFolders
         return folders.Length > 0;
     }
 
-    // A whole file is moved into its folder, which tells the time; a part grows where it is.
-    private static DateTimeOffset Written(string root, string tenant, string id) =>
+    /// <summary>When an upload was written to last. A whole file is moved into its folder, which tells the time; a part grows where it is.</summary>
+    public static DateTimeOffset Written(string root, string tenant, string id) =>
         FoldersOf(root, tenant, id).Concat(Directory.Exists(Path.Combine(root, Parts, tenant, id)) ? Directory.EnumerateFiles(Path.Combine(root, Parts, tenant, id)) : [])
             .Select(File.GetLastWriteTimeUtc).Append(DateTime.UnixEpoch).Max();
 
