@@ -17,7 +17,7 @@ public sealed partial class GuideTests(ServedFixture served) : IDisposable
     private readonly TemporaryFolder folder = new();
 
     /// <summary>The pages whose commands are run.</summary>
-    public static TheoryData<string> Run { get; } = ["operations.md", "facility.md", "pipelines.md"];
+    public static TheoryData<string> Run { get; } = ["operations.md", "facility.md", "pipelines.md", "models.md", "housekeeping.md"];
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -47,16 +47,18 @@ public sealed partial class GuideTests(ServedFixture served) : IDisposable
             Assert.SkipUnless(File.Exists("/usr/bin/" + needed), $"{needed} is not installed.");
         var guide = await Guide.ReadAsync(page, Stop);
 
-        // What the guides say is there: a plate, the service with its share and a key. 5080 is the service's port in them; the others are their own.
+        // What the guides say is there: a plate, two models, the service with its share and a key. 5080 is the service's port in them; the others are their own.
         await served.StartAsync(Stop);
         foreach (string plate in (string[])[folder.File("here", "first"), folder.File("here", "plates", "first"), Path.Combine(served.Share, "first")])
             WritePlate(plate);
         await File.WriteAllTextAsync(folder.File("here", "staingrid.key"), served.Key + "\n", Stop);
+        if (page == "models.md")
+            await MakeModelsAsync();
         var ports = Ports(guide);
         ports["5080"] = served.Address.Port.ToString(CultureInfo.InvariantCulture);
         string WithPorts(string text) => Port().Replace(text, match => ports[match.Value]);
 
-        string[] script = [.. guide.Blocks.SelectMany((block, i) => new[] { WithPorts(block.Commands), $"printf '\\n%s\\n' '{End(i)}'" })];
+        string[] script = [.. guide.Blocks.SelectMany((block, i) => new[] { WithPorts(block.Commands), $"printf '\\n%s, after %s s\\n' '{End(i)}' $SECONDS" })];
         await File.WriteAllLinesAsync(folder.File("guide.sh"), [$"exec > '{folder.File("output")}' 2>&1", .. script], Stop);
         int? exit = await RunAsync(folder.File("guide.sh"));
         string output = await File.ReadAllTextAsync(folder.File("output"), Stop);
@@ -93,6 +95,14 @@ public sealed partial class GuideTests(ServedFixture served) : IDisposable
         ServedFixture.WritePlate(path, 3);
         foreach (string file in Directory.GetFiles(path, "A??.png"))
             File.Move(file, Path.Combine(path, $"first_{Path.GetFileNameWithoutExtension(file)}_T0001F001L01A01Z01C01.png"), overwrite: true);
+    }
+
+    private async Task MakeModelsAsync()
+    {
+        Directory.CreateDirectory(folder.File("here", "run"));
+        File.Copy(Path.Combine(Documents.Root, "models", "staingrid-neuron.safetensors"), folder.File("here", "run", "model.safetensors"));
+        await Conformance.RunAsync(
+            SiloProcess.CommandPath, ["model", "init", "--stem", "8", "--growth", "4", "--labels", "DAPI_CONFOCAL", "-o", folder.File("here", "new.safetensors")], folder.Path, Stop);
     }
 
     private static Dictionary<string, string> Ports(Guide guide)
