@@ -50,6 +50,9 @@ public sealed partial class PlateGrain(
 
     private string PlateId => this.GetPrimaryKeyString();
 
+    // As who submitted it knows it: without its tenant.
+    private string ToldId => PlateId[(PlateId.IndexOf('~', StringComparison.Ordinal) + 1)..];
+
     private PlateRecord Record => plate.State;
 
     private IReadOnlyList<PlateField> Fields => layout.State.Layout?.Fields ?? [];
@@ -112,11 +115,11 @@ public sealed partial class PlateGrain(
         if (Record.Request is not null)
         {
             if (!Record.Request.SameAs(request))
-                throw new PlateException($"The plate {PlateId} was submitted with other settings. Give this one another id.") { IsConflict = true };
+                throw new PlateException($"The plate {ToldId} was submitted with other settings. Give this one another id.") { IsConflict = true };
             if (Record.ContentHash != hash)
-                throw new PlateException(request.Tell($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {PlateId} was submitted with. Give this one another id.")) { IsConflict = true };
+                throw new PlateException(request.Tell($"The images of {BlobAddress.Show(request.Source)} are not those that the plate {ToldId} was submitted with. Give this one another id.")) { IsConflict = true };
             if (Record.ModelSha256 != model)
-                throw new PlateException(request.Tell($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {PlateId} was submitted. Give this one another id and output.")) { IsConflict = true };
+                throw new PlateException(request.Tell($"{BlobAddress.Show(request.Settings.Model)} is another model than when the plate {ToldId} was submitted. Give this one another id and output.")) { IsConflict = true };
 
             // Signatures may have been renewed: fields that start from now on use these.
             layout.State.Layout = found;

@@ -66,6 +66,9 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         Assert.True(exit == 0, error);
         string id = JsonDocument.Parse(output).RootElement.GetProperty("plate").GetString()!;
         Assert.Equal(id, JsonDocument.Parse((await RunAsync(served, submit)).Output).RootElement.GetProperty("plate").GetString());
+        (exit, output, _) = await RunAsync(served, [.. submit, "--weight", "7"]);
+        Assert.Equal((1, $"The plate {id} was submitted with other settings. Give this one another id."),
+            (exit, JsonDocument.Parse(output).RootElement.GetProperty("error").GetString()));
         (exit, output, _) = await RunAsync(served, ["plate", "cancel", id]);
         Assert.Equal(0, exit);
         Assert.StartsWith($"{id}: cancelled, ", output, StringComparison.Ordinal);
