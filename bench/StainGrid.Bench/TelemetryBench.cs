@@ -16,7 +16,7 @@ namespace StainGrid.Bench;
 internal static class TelemetryBench
 {
     private const string OneRun = "--telemetry-run", Sink = "--telemetry-sink";
-    private const int Side = 1024, Wells = 4;
+    private const int Side = 1024, WarmWells = 3, Wells = 12;
 
     /// <summary>Runs the turns and prints them. With the words of one run, that run, printed as JSON; with those of the collector, that, until its input ends.</summary>
     public static async Task RunAsync(string[] args, int rounds)
@@ -63,18 +63,22 @@ internal static class TelemetryBench
                 created.Save(model);
             }
 
-            string plate = Directory.CreateDirectory(Path.Combine(folder, "plate")).FullName;
             var random = new Random(1);
             ushort[] pixels = [.. Enumerable.Range(0, Side * Side).Select(i => (ushort)(30_000 + i % Side % 500 * 20 + random.Next(3000)))];
-            for (int well = 1; well <= Wells; well++)
-                PngWriter.WriteGrey16(Path.Combine(plate, Line($"r02c{well:D2}f01p01-ch1sk1fk1fl1.tiff")), pixels, Side, Side);
+            foreach (var (name, wells) in ((string, int)[])[("warm", WarmWells), ("plate", Wells)])
+            {
+                string plate = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
+                for (int well = 1; well <= wells; well++)
+                    PngWriter.WriteGrey16(Path.Combine(plate, Line($"r02c{well:D2}f01p01-ch1sk1fk1fl1.tiff")), pixels, Side, Side);
+            }
+
             await using var silo = await EmbeddedSilo.StartAsync(
                 new DeviceOptions(), LogLevel.Warning, BlobStores.Open(Path.Combine(folder, "state")), telemetry: full ? new TelemetryOptions { Monitoring = "127.0.0.1:0", Otlp = url } : null);
             using var stop = new CancellationTokenSource();
             var scraping = full ? Task.Run(() => ScrapeAsync(silo.MonitoringUrl!, stop.Token)) : Task.CompletedTask;
-            await StainAsync(silo, plate, model, Path.Combine(folder, "warm"));
+            await StainAsync(silo, Path.Combine(folder, "warm"), model);
             var meter = new Meter();
-            long tiles = await StainAsync(silo, plate, model, Path.Combine(folder, "out"));
+            long tiles = await StainAsync(silo, Path.Combine(folder, "plate"), model);
             var run = new TelemetryRun(tiles, meter.CpuSeconds, meter.Seconds, meter.OtherCores, 0);
             await stop.CancelAsync();
             await scraping;
@@ -102,10 +106,10 @@ internal static class TelemetryBench
         }
     }
 
-    private static async Task<long> StainAsync(EmbeddedSilo silo, string source, string model, string output)
+    private static async Task<long> StainAsync(EmbeddedSilo silo, string source, string model)
     {
-        var plate = silo.Grains.GetGrain<IPlateGrain>(Path.GetFileName(output));
-        await plate.SubmitAsync(new PlateRequest { Source = source, Settings = new StainSettings { Model = model }, Output = output });
+        var plate = silo.Grains.GetGrain<IPlateGrain>(Path.GetFileName(source));
+        await plate.SubmitAsync(new PlateRequest { Source = source, Settings = new StainSettings { Model = model }, Output = source + ".out" });
         PlateStatus status;
         while ((status = await plate.GetStatusAsync()).State == PlateState.Running)
             await Task.Delay(50);
