@@ -16,7 +16,7 @@ namespace StainGrid.Bench;
 internal static class TelemetryBench
 {
     private const string OneRun = "--telemetry-run", Sink = "--telemetry-sink";
-    private const int Side = 1024, WarmWells = 3, Wells = 12;
+    private const int Side = 1024, WarmWells = 10, Wells = 20;
 
     /// <summary>Runs the turns and prints them. With the words of one run, that run, printed as JSON; with those of the collector, that, until its input ends.</summary>
     public static async Task RunAsync(string[] args, int rounds)

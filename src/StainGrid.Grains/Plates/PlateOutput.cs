@@ -18,6 +18,7 @@ public sealed class PlateOutput : IDisposable
     private const int ReadersAtOnce = 8;
 
     private readonly string plateId;
+    private readonly PlateRequest request;
     private readonly PlateLayout layout;
     private readonly IBlobStore store;
     private readonly HcsPlateWriter writer;
@@ -32,6 +33,7 @@ public sealed class PlateOutput : IDisposable
         ArgumentNullException.ThrowIfNull(request);
         ArgumentNullException.ThrowIfNull(layout);
         this.plateId = plateId;
+        this.request = request;
         this.layout = layout;
         store = BlobStores.Open(request.Output);
         writer = new HcsPlateWriter(store, layout, Provenance(plateId, request, contentHash));
@@ -144,6 +146,7 @@ public sealed class PlateOutput : IDisposable
             Width = image.Width,
             Height = image.Height,
             Planes = (int?)image.Attributes?["source"]?["planes"] ?? 0,
+            Tiles = new TilingPlan(image.Width, image.Height, new TilingOptions(request.Settings.Stride)).TileCount * (image.Attributes?["normalisation"]?["planes"]?.AsArray().Count ?? 0),
             SeamScore = (double?)check?["seam_score"],
             MisweightedPixels = (long?)check?["pixels_misweighted"] ?? 0,
             BlocksRetried = (long?)check?["blocks_retried"] ?? 0,

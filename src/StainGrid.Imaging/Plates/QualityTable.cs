@@ -34,7 +34,7 @@ public sealed record QualityRow
     /// <summary>Pixels whose weights do not sum to one.</summary>
     public long MisweightedPixels { get; init; }
 
-    /// <summary>Tiles.</summary>
+    /// <summary>Tiles that were predicted; a tile counts once for each plane.</summary>
     public long Tiles { get; init; }
 
     /// <summary>Blocks that were computed more than once.</summary>

@@ -41,7 +41,8 @@ public sealed class MainJobTests(ServedFixture served) : IDisposable
         Assert.Equal((128, 128, 128 * 128), (image.Width, image.Height, image.Pixels.Length));
         Assert.True(image.Pixels.ToArray().Distinct().Count() > 10, "The image is flat.");
         using var table = new StreamReader(await client.OpenAsync(plate.PlateId, "staingrid-fields.csv", Stop));
-        Assert.Contains("A01", await table.ReadToEndAsync(Stop), StringComparison.Ordinal);
+        string[][] rows = [.. (await table.ReadToEndAsync(Stop)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(','))];
+        Assert.Equal(("A01", "complete", "1"), (rows[1][0], rows[1][Array.IndexOf(rows[0], "State")], rows[1][Array.IndexOf(rows[0], "Tiles")]));
         Assert.Contains((await client.ListAsync(new PlateQuery { Text = "plate Ü", State = PlateState.Complete }, Stop)), one => one.PlateId == plate.PlateId);
 
         Assert.Equal(0, await client.RetryAsync(plate.PlateId, Stop));
