@@ -56,7 +56,11 @@ public sealed class FolderBlobStore : IBlobStore
 
     /// <inheritdoc/>
     public Task WriteAsync(string key, ReadOnlyMemory<byte> data, CancellationToken cancellationToken = default) =>
-        WriteAsync(key, (stream, stop) => stream.WriteAsync(data, stop), partial => File.Move(partial, Resolve(key), overwrite: true), cancellationToken);
+        WriteAsync(key, (stream, stop) => stream.WriteAsync(data, stop), partial =>
+        {
+            File.Move(partial, Resolve(key), overwrite: true);
+            return Task.CompletedTask;
+        }, cancellationToken);
 
     /// <inheritdoc/>
     public async Task<bool> CreateAsync(string key, IAsyncEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default)
@@ -72,7 +76,7 @@ public sealed class FolderBlobStore : IBlobStore
                 await foreach (var part in parts.WithCancellation(stop))
                     await stream.WriteAsync(part, stop);
             },
-            partial => created = TryMove(partial, Resolve(key)),
+            async partial => created = await LockedAsync(key, () => Task.FromResult(TryMove(partial, Resolve(key))), cancellationToken),
             cancellationToken);
         return created;
     }
@@ -221,7 +225,7 @@ public sealed class FolderBlobStore : IBlobStore
     }
 
     // To a file beside its place and to the disk, then to its place.
-    private async Task WriteAsync(string key, Func<Stream, CancellationToken, ValueTask> write, Action<string> place, CancellationToken cancellationToken)
+    private async Task WriteAsync(string key, Func<Stream, CancellationToken, ValueTask> write, Func<string, Task> place, CancellationToken cancellationToken)
     {
         string path = Resolve(key);
         string partial = $"{path}.{Guid.NewGuid():N}{BlobKey.Partial}";
@@ -237,7 +241,7 @@ public sealed class FolderBlobStore : IBlobStore
                 length = stream.Length;
             }
 
-            place(partial);
+            await place(partial);
             BlobMeter.Write(BlobMeter.Folder, length);
         }
         catch (Exception exception)
@@ -249,18 +253,17 @@ public sealed class FolderBlobStore : IBlobStore
         }
     }
 
+    // Under the key's lock: .NET looks whether the place is free and then renames, and two may both see it free.
     private static bool TryMove(string partial, string path)
     {
-        try
-        {
-            File.Move(partial, path, overwrite: false);
-            return true;
-        }
-        catch (IOException) when (File.Exists(path))
+        if (File.Exists(path))
         {
             File.Delete(partial);
             return false;
         }
+
+        File.Move(partial, path);
+        return true;
     }
 
     private static void TryDelete(string path)
