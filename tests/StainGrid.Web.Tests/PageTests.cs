@@ -76,7 +76,7 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
 
         // The viewer.
         await page.Locator(".fields h3 a").First.ClickAsync();
-        await Expect(page.GetByRole(AriaRole.Heading, new() { NameRegex = new Regex("^A02 field") })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { NameRegex = new Regex("^A02 field"), Level = 1 })).ToBeVisibleAsync();
         var (input, labels) = (Canvas(page, "Input"), Canvas(page, "Labels"));
         (string inputBefore, string labelsBefore) = (await SettledAsync(input), await SettledAsync(labels));
         Assert.NotEqual(inputBefore, labelsBefore);
