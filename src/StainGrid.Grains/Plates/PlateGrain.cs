@@ -141,7 +141,7 @@ public sealed partial class PlateGrain(
         Record.ModelSha256 = model;
         Record.Precision = precision.Of(request.Settings.Precision);
         Record.ContentHash = hash;
-        Record.Incarnation = Guid.NewGuid().ToString("n")[..8];
+        Record.Incarnation = await WasHereAsync() ? Guid.NewGuid().ToString("n")[..8] : "";
         (Record.Received, Record.Submitted, Record.TraceParent) = (received, time.GetUtcNow(), span?.Id);
         Record.Fields = new FieldState[found.Fields.Count];
         for (int i = 0; i < found.Fields.Count; i++)
@@ -355,6 +355,20 @@ public sealed partial class PlateGrain(
         catch (Exception e) when (e is ImageException or ModelFileException or SlideException or BlobStoreException)
         {
             throw new PlateException(request.Tell(e.Message), e);
+        }
+    }
+
+    // Whether grains still hold something of a plate of this id that was deleted. Only then has this one an incarnation: a silo of the version before, which knows none,
+    // would go on under other names beside the slides that run.
+    private async Task<bool> WasHereAsync()
+    {
+        try
+        {
+            return (await Task.WhenAll(Enumerable.Range(0, Math.Min(Fields.Count, SlidesAtOnce)).Select(field => SlideOf(field).GetStatusAsync()))).Any(status => status.State != SlideState.New);
+        }
+        catch (Exception e) when (e.IsTransient(ended.Token))
+        {
+            return true;
         }
     }
 

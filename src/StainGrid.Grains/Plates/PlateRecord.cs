@@ -22,7 +22,7 @@ public sealed class PlateRecord
     /// <summary>When that was.</summary>
     public DateTimeOffset Submitted { get; set; }
 
-    /// <summary>Which plate of this id it is: what other grains still hold of one that was deleted is not this one's. Empty for plates of older versions.</summary>
+    /// <summary>Which plate of this id it is: what other grains still hold of one that was deleted is not this one's. Empty where nothing is held.</summary>
     public string Incarnation { get; set; } = "";
 
     /// <summary>When it came to be checked, before that.</summary>
