@@ -93,9 +93,7 @@ public sealed record StainGridClusterOptions : IValidatableObject
     /// <exception cref="ArgumentException">What is wrong, in one line.</exception>
     public void ThrowIfInvalid()
     {
-        var errors = new List<ValidationResult>();
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), errors, validateAllProperties: true))
-            throw new ArgumentException(string.Join(" ", errors.Select(error => error.ErrorMessage)));
+        Validation.Check(this);
         if (Role == SiloRole.Cpu)
             return;
         foreach (string device in Devices.Devices)

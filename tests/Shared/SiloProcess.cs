@@ -44,6 +44,9 @@ internal sealed partial class SiloProcess : IAsyncDisposable
     /// <summary>The line that said it is ready.</summary>
     public string ReadyLine { get; private set; } = "";
 
+    /// <summary>Where it serves metrics and health (--monitoring), as that line says.</summary>
+    public string MonitoringUrl => ReadyLine[(ReadyLine.IndexOf("monitoring ", StringComparison.Ordinal) + "monitoring ".Length)..].TrimEnd(')');
+
     public bool HasExited => _process is null || _process.HasExited;
 
     /// <summary>The time that the last start took until the silo said that it is ready.</summary>

@@ -91,7 +91,7 @@ public sealed class DeletionTests(Service service) : IClassFixture<Service>
         using var client = service.Client(service.Submitter);
         string upload = await Service.UploadAsync(client, ("r02c02f01p01-ch1sk1fk1fl1.tiff", Service.Png(5)));
         string first = await Service.RunAsync(client, $"upload:{upload}");
-        var held = service.Gate.Hold<IPlateIndexGrain>(nameof(IPlateIndexGrain.UsesAsync), done: true);
+        var held = service.Gate.Hold<IPlateIndexGrain>(nameof(IPlateIndexGrain.LastUseAsync), done: true);
         (await client.DeleteAsync($"/v1/plates/{first}", Stop)).EnsureSuccessStatusCode();
         await held.Reached;   // the upload is known to be of no plate
         var submitted = Service.SubmitAsync(client, $"upload:{upload}");

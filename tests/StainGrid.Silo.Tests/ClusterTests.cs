@@ -168,11 +168,10 @@ public sealed class ClusterTests : IDisposable
     {
         await using var redis = await RedisServer.StartAsync(Stop);
         await using var cpu = await StartAsync("c", ["--redis", redis.Address, "--cluster", "idle", "--state", folder.File("state"), "--role", "cpu", "--monitoring", "127.0.0.1:0"]);
-        string url = cpu.ReadyLine[(cpu.ReadyLine.IndexOf("monitoring ", StringComparison.Ordinal) + "monitoring ".Length)..].TrimEnd(')');
         using var http = new HttpClient();
         for (var watch = System.Diagnostics.Stopwatch.StartNew(); ; await Task.Delay(200, Stop))
         {
-            string[] metrics = (await http.GetStringAsync(new Uri(url + "/metrics"), Stop)).Split('\n');
+            string[] metrics = (await http.GetStringAsync(new Uri(cpu.MonitoringUrl + "/metrics"), Stop)).Split('\n');
             if (metrics.Any(line => line.StartsWith("staingrid_queue_work_seconds", StringComparison.Ordinal) && line.EndsWith(" 0", StringComparison.Ordinal))
                 && metrics.Any(line => line.StartsWith("staingrid_device_count", StringComparison.Ordinal) && line.EndsWith(" 0", StringComparison.Ordinal)))
                 return;

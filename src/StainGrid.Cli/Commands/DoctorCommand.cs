@@ -43,9 +43,9 @@ internal static class DoctorCommand
                 Tell(MachineCheck.Memory());
                 Tell(MachineCheck.Temporary(cache));
                 Tell(MachineCheck.OpenFiles());
-                foreach (string name in Split(Value(device) ?? "cpu"))
+                foreach (string name in ServiceChoice.Split(Value(device) ?? "cpu"))
                     await CheckAsync($"device {name}", async () => [await Task.Run(() => DeviceCheck.Run(name), cancellationToken)]);
-                foreach (string model in Split(Value(models) ?? StainOptions.DefaultModel))
+                foreach (string model in ServiceChoice.Split(Value(models) ?? StainOptions.DefaultModel))
                     await CheckAsync("model", async () => [await MachineCheck.ModelAsync(model, () => RegistryChoice.Open(parsed, registry), cancellationToken)]);
                 foreach (var option in (Option<string?>[])[state, results, registry, uploads])
                 {
@@ -102,6 +102,4 @@ internal static class DoctorCommand
     }
 
     private static string Give(Option option) => $"Give {option.Name}, or set {ServiceChoice.Variable(option)}.";
-
-    private static string[] Split(string list) => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 }

@@ -82,7 +82,7 @@ internal static class SiloCommand
                     },
                     Devices = new DeviceOptions
                     {
-                        Devices = (Value(device) ?? "cpu").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries),
+                        Devices = ServiceChoice.Split(Value(device) ?? "cpu"),
                         Leases = Number(leases, defaults.Devices.Leases),
                         Threads = Number(threads, 0),
                     },

@@ -116,7 +116,7 @@ internal sealed class StainOptions
     }
 
     /// <summary>What a model is called that is named in the registry; null for a file.</summary>
-    public string? ModelName(ParseResult parsed) => RegistryChoice.NameOf(parsed.GetValue(Model)!);
+    public string? ModelName(ParseResult parsed) => ModelRegistry.NameOf(parsed.GetValue(Model)!);
 
     /// <summary>What they say; a model that is named in the registry by the address of the version that is meant now.</summary>
     /// <exception cref="ArgumentException">A model is named wrongly, or no registry is given.</exception>

@@ -78,7 +78,7 @@ internal static class MachineCheck
     /// <param name="cancellationToken">Stops the loading.</param>
     public static async Task<Finding> ModelAsync(string model, Func<ModelRegistry> registry, CancellationToken cancellationToken)
     {
-        string? named = RegistryChoice.NameOf(model);
+        string? named = ModelRegistry.NameOf(model);
         string check = $"model {named ?? BlobAddress.FileName(BlobAddress.Full(model))}";
         try
         {

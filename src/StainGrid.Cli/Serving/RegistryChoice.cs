@@ -4,7 +4,7 @@ using StainGrid.Imaging;
 
 namespace StainGrid.Cli;
 
-/// <summary>The option that says where the model registry is, and models that are named in it.</summary>
+/// <summary>The option that says where the model registry is.</summary>
 internal static class RegistryChoice
 {
     /// <summary>The option, also read from the environment.</summary>
@@ -15,7 +15,4 @@ internal static class RegistryChoice
     /// <exception cref="BlobStoreException">The address is not understood.</exception>
     public static ModelRegistry Open(ParseResult parsed, Option<string?> option) =>
         new(BlobAddress.Full(ServiceChoice.Value(parsed, option) ?? throw new ArgumentException($"--registry is missing. Give it, or set {ServiceChoice.Variable(option)}.")));
-
-    /// <summary>NAME or NAME@HASH of "model:NAME.."; null for a file.</summary>
-    public static string? NameOf(string model) => model.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal) ? model[ModelRegistry.Scheme.Length..] : null;
 }

@@ -72,7 +72,7 @@ internal sealed class ServiceChoice
         {
             Results = BlobAddress.Full(store),
             Uploads = uploaded is null ? null : Path.GetFullPath(uploaded),
-            Models = [.. files.Select(file => RegistryChoice.NameOf(file) is { } named
+            Models = [.. files.Select(file => ModelRegistry.NameOf(file) is { } named
                 ? KeyValuePair.Create(named.Split('@')[0], file)
                 : KeyValuePair.Create(Path.GetFileNameWithoutExtension(BlobAddress.FileName(file)), BlobAddress.Full(file)))],
             Registry = Value(parsed, registry) is { } place ? BlobAddress.Full(place) : null,
@@ -121,5 +121,6 @@ internal sealed class ServiceChoice
         };
     }
 
-    private static string[] Split(string? list) => list?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
+    /// <summary>What a list by commas holds.</summary>
+    public static string[] Split(string? list) => list?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
 }

@@ -75,11 +75,8 @@ public interface IPlateIndexGrain : IGrainWithIntegerKey
     [Alias("running")]
     Task<int> CountRunningAsync(string prefix);
 
-    /// <summary>Whether a plate in the list, whose id starts with a prefix, is made from a source or from what is below it.</summary>
-    [Alias("uses")]
-    Task<bool> UsesAsync(string prefix, string source);
-
-    /// <summary>When such plates needed their source last, by their ends: the end of time while one runs, null where there is none.</summary>
+    /// <summary>When the plates in the list, whose ids start with a prefix and which are made from a source or from what is below it, needed it last, by their ends: the end of time
+    /// while one runs, null where there is none.</summary>
     [Alias("last-use")]
     Task<DateTimeOffset?> LastUseAsync(string prefix, string source);
 

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using StainGrid.Contracts;
+using StainGrid.Tiling;
 
 namespace StainGrid.Grains;
 
@@ -38,14 +39,12 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
         ArgumentNullException.ThrowIfNull(job);
         if (scheduler.Enqueue(job.SlideId, job.PlateId, job.Weight, job.Epoch, blocks))
         {
-            bool known = jobs.TryGetValue(job.SlideId, out var queuedJob) && queuedJob.Job.Epoch == job.Epoch;
-            if (!known)
+            if (!jobs.TryGetValue(job.SlideId, out var known) || known.Job.Epoch != job.Epoch)
             {
-                queuedJob = new QueuedJob(job, Now);
-                work.Began(job.PlateId, queuedJob.Kind, queuedJob.TilesPerBlock * blocks.Count, Now);
+                jobs[job.SlideId] = known = new QueuedJob(job, Now);
+                work.Began(job.PlateId, known.Kind, known.TilesPerBlock * blocks.Count, Now);
             }
 
-            jobs[job.SlideId] = queuedJob! with { Job = job };
             if (quarantined.TryGetValue(job.SlideId, out var failure))
                 Quarantine(failure);
             queued.Raise();
@@ -85,7 +84,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
     public Task CompleteTimedAsync(long lease, double seconds)
     {
         if (scheduler.Complete(lease - firstLease, out var done) && jobs.TryGetValue(done.SlideId, out var job))
-            work.Completed(done.Device, job.Kind, job.Job.Plan().Block(done.Block).TileCount * job.Job.Planes.Count, seconds);
+            work.Completed(done.Device, job.Kind, job.Tiles(done.Block), seconds);
         return Task.CompletedTask;
     }
 
@@ -128,7 +127,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
 
     private BlockLease[] Take(string device, string silo, int count) => [.. scheduler.Lease(device, silo, count, Now).Select(block =>
     {
-        var (job, queuedAt) = (jobs[block.SlideId].Job, jobs[block.SlideId].Queued);
+        var (job, queuedAt) = jobs[block.SlideId];
         using (Telemetry.Stage("block.queue", job.TraceParent, queuedAt)?.SetTag("staingrid.block", block.Block).SetTag("staingrid.attempt", block.Attempt))
             return new BlockLease(job, block.Block, block.Attempt, block.Lease + firstLease);
     })];
@@ -190,7 +189,13 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
         /// <summary>What costs the same time a tile.</summary>
         public string Kind { get; } = $"{Job.ModelSha256}/{Job.Labels.Count}/{Job.Precision}";
 
-        public double TilesPerBlock { get; } = (double)Job.Plan().TileCount * Job.Planes.Count / Job.Plan().BlockCount;
+        // Kept: to make one takes longer than a lease.
+        private readonly TilingPlan plan = Job.Plan();
+
+        public double TilesPerBlock => (double)plan.TileCount * Job.Planes.Count / plan.BlockCount;
+
+        /// <summary>A tile and plane counts one.</summary>
+        public int Tiles(int block) => plan.Block(block).TileCount * Job.Planes.Count;
     }
 
     [LoggerMessage(LogLevel.Warning, "Slide {SlideId}, block {Block} failed, attempt {Attempts}: {Reason}")]

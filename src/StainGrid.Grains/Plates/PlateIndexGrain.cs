@@ -19,10 +19,9 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
     }
 
     /// <inheritdoc/>
-    public Task<bool> UsesAsync(string prefix, string source) => Task.FromResult(From(prefix, source).Any());
-
-    /// <inheritdoc/>
-    public Task<DateTimeOffset?> LastUseAsync(string prefix, string source) => Task.FromResult(From(prefix, source).Max(plate => (DateTimeOffset?)RetentionDue.LastUse(plate)));
+    public Task<DateTimeOffset?> LastUseAsync(string prefix, string source) => Task.FromResult(plates.State.Plates.Values
+        .Where(plate => plate.PlateId.StartsWith(prefix, StringComparison.Ordinal) && (plate.Source == source || plate.Source.StartsWith(source + "/", StringComparison.Ordinal)))
+        .Max(plate => (DateTimeOffset?)RetentionDue.LastUse(plate)));
 
     /// <inheritdoc/>
     public Task DeletingAsync(string plateId)
@@ -63,9 +62,6 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
             GrainFactory.GetGrain<IPlateGrain>(plate).WakeAsync().Ignore();
         return Task.CompletedTask;
     }
-
-    private IEnumerable<PlateSummary> From(string prefix, string source) => plates.State.Plates.Values.Where(plate =>
-        plate.PlateId.StartsWith(prefix, StringComparison.Ordinal) && (plate.Source == source || plate.Source.StartsWith(source + "/", StringComparison.Ordinal)));
 
     private static IOrderedEnumerable<PlateSummary> NewestFirst(IEnumerable<PlateSummary> plates) => plates.Order(Comparer<PlateSummary>.Create(Order));
 

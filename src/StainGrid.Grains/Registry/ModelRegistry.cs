@@ -41,6 +41,13 @@ public sealed partial class ModelRegistry(string address, IBlobStore? opened = n
     /// <summary>Whether this can be a model's name: 1 to 64 lower-case letters, digits, '.', '_' and '-', the first a letter or digit.</summary>
     public static bool IsName(string? name) => name is not null && Name().IsMatch(name);
 
+    /// <summary>NAME or NAME@HASH of "model:NAME.."; null for a file.</summary>
+    public static string? NameOf(string model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        return model.StartsWith(Scheme, StringComparison.Ordinal) ? model[Scheme.Length..] : null;
+    }
+
     /// <summary>The hash in the address of a registry's file; null for any other address. Such a file must have the hash.</summary>
     public static string? HashOf(string address)
     {

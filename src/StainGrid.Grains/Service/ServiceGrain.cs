@@ -86,15 +86,12 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
         : Task.CompletedTask;
 
     /// <inheritdoc/>
-    public async Task<bool> DropUploadAsync(string source)
-    {
-        return UploadFolders.IdOf(source) is { } id
-            && await DropAsync(id, async _ => !await GrainFactory.GetGrain<IPlateIndexGrain>(0).UsesAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id));
-    }
+    public async Task<bool> DropUploadAsync(string source) => UploadFolders.IdOf(source) is { } id
+        && await DropAsync(id, async _ => await LastUseAsync(id) is null);
 
     /// <inheritdoc/>
     public Task<bool> ExpireUploadAsync(string id, DateTimeOffset since) => DropAsync(id, async root =>
-        !(await GrainFactory.GetGrain<IPlateIndexGrain>(0).LastUseAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id) >= since)
+        !(await LastUseAsync(id) >= since)
             && await Task.Run(() => UploadFolders.Written(root, Tenant, id)) < since);
 
     /// <inheritdoc/>
@@ -108,6 +105,8 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
 
     /// <inheritdoc/>
     public Task<string> GetOutputAsync(string plateId) => Task.FromResult(options.OutputOf(Tenant, plateId));
+
+    private Task<DateTimeOffset?> LastUseAsync(string id) => GrainFactory.GetGrain<IPlateIndexGrain>(0).LastUseAsync(ServiceId.Prefix(Tenant), UploadFolders.Source + id);
 
     // Submissions from an upload wait while it is asked about and deleted; while there is one, it stays.
     private async Task<bool> DropAsync(string id, Func<string, Task<bool>> isUnused)
@@ -140,12 +139,12 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
     {
         string reference = asked ?? options.Models[0].Key;
         string? given = options.Models.FirstOrDefault(model => model.Key == reference).Value;
-        if (given is not null && RegistryName(given) is null)
+        if (given is not null && ModelRegistry.NameOf(given) is null)
             return (given, null);
         try
         {
             // What the operator named is its name there; all other names are the registry's own.
-            string name = given is null ? reference : RegistryName(given)!;
+            string name = given is null ? reference : ModelRegistry.NameOf(given)!;
             if (registry is not null)
                 return ((await registry.FindAsync(name)).Address, reference);
         }
@@ -170,7 +169,7 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
         foreach (var (name, address) in options.Models)
         {
             bool isDefault = name == options.Models[0].Key;
-            if (RegistryName(address) is { } named)
+            if (ModelRegistry.NameOf(address) is { } named)
             {
                 try
                 {
@@ -222,9 +221,6 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
     }
 
     private static ModelSummary Summary(string name, ModelVersion model) => new(name, model.Labels, model.Variant, model.Licence, model.Sha256, IsDefault: false);
-
-    // NAME of "model:NAME"; null for a file.
-    private static string? RegistryName(string model) => model.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal) ? model[ModelRegistry.Scheme.Length..] : null;
 
     [LoggerMessage(LogLevel.Warning, "The registry does not give the model {Model}.")]
     private static partial void LogModel(ILogger logger, Exception exception, string model);

@@ -3,12 +3,13 @@ using StainGrid.Contracts;
 namespace StainGrid.Grains;
 
 /// <summary>What tenants uploaded, as folders: TENANT/ID, and beside them .parts/TENANT/ID with the files that are not whole.</summary>
-internal static class UploadFolders
+public static class UploadFolders
 {
     /// <summary>What a source starts with that is an upload.</summary>
     public const string Source = "upload:";
 
-    private const string Parts = ".parts";
+    /// <summary>Where the files are that are not whole, in the folder of all.</summary>
+    public const string Parts = ".parts";
 
     /// <summary>The id of the upload that a source names; null where it names none.</summary>
     public static string? IdOf(string source) =>

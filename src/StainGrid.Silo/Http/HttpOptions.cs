@@ -83,10 +83,5 @@ public sealed record HttpOptions : IValidatableObject
 
     /// <summary>Throws where an option is wrong.</summary>
     /// <exception cref="ArgumentException">What is wrong, in one line.</exception>
-    public void ThrowIfInvalid()
-    {
-        var errors = new List<ValidationResult>();
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), errors, validateAllProperties: true))
-            throw new ArgumentException(string.Join(" ", errors.Select(error => error.ErrorMessage)));
-    }
+    public void ThrowIfInvalid() => Validation.Check(this);
 }

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 
 namespace StainGrid.Silo.Http;
 
@@ -42,7 +43,7 @@ internal static class SystemEndpoints
                 }
             })
             .AllowAnonymous().WithTags("system").WithName("ready").WithSummary("Whether the cluster answers.");
-        app.MapGet("/v1/version", () => TypedResults.Ok(new ServiceVersion(SiloVersion.Text, "v1"))).AllowAnonymous().WithTags("system").WithName("version").WithSummary("The service's version.");
+        app.MapGet("/v1/version", () => TypedResults.Ok(new ServiceVersion(SiloVersions.Release, "v1"))).AllowAnonymous().WithTags("system").WithName("version").WithSummary("The service's version.");
         app.MapGet("/v1/me", (HttpContext context) =>
             {
                 var caller = Caller.Of(context.User);

@@ -33,7 +33,7 @@ internal static class SiloTelemetry
         if (!export && options.Monitoring is null)
             return;
         var telemetry = builder.Services.AddOpenTelemetry()
-            .ConfigureResource(resource => resource.AddService("staingrid", serviceVersion: SiloVersion.Text, serviceInstanceId: siloName).AddEnvironmentVariableDetector())
+            .ConfigureResource(resource => resource.AddService("staingrid", serviceVersion: Grains.SiloVersions.Release, serviceInstanceId: siloName).AddEnvironmentVariableDetector())
             .WithMetrics(metrics =>
             {
                 metrics.SetMaxMetricStreams(MostInstruments);

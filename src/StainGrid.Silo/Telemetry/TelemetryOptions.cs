@@ -33,10 +33,5 @@ public sealed record TelemetryOptions : IValidatableObject
 
     /// <summary>Checks every option.</summary>
     /// <exception cref="ArgumentException">One is wrong; the message says what to set.</exception>
-    public void ThrowIfInvalid()
-    {
-        var errors = new List<ValidationResult>();
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), errors, validateAllProperties: true))
-            throw new ArgumentException(errors[0].ErrorMessage);
-    }
+    public void ThrowIfInvalid() => Validation.Check(this);
 }

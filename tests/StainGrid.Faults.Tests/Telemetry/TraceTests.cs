@@ -106,7 +106,7 @@ public sealed partial class TraceTests : IDisposable
     // What Prometheus reads has the names that dashboards and alerts ask for (docs/telemetry.md), and health is told beside it.
     private static async Task PrometheusAsync(SiloProcess silo)
     {
-        string url = silo.ReadyLine[(silo.ReadyLine.IndexOf("monitoring ", StringComparison.Ordinal) + "monitoring ".Length)..].TrimEnd(')');
+        string url = silo.MonitoringUrl;
         using var http = new HttpClient();
         Assert.Equal("ready", await http.GetStringAsync($"{url}/health/ready", Stop));
         Assert.Equal("live", await http.GetStringAsync($"{url}/health/live", Stop));

@@ -4,6 +4,7 @@ using System.Text;
 using Microsoft.AspNetCore.Http;
 using StainGrid.Client;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.Imaging;
 
 namespace StainGrid.Silo.Http;
@@ -19,7 +20,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
 {
     private const int MostFiles = 100_000;
     private const long Reserve = 1L << 30;   // bytes that stay free on the disk
-    private const string Parts = ".parts", LengthEnd = ".length";
+    private const string LengthEnd = ".length";
     private static readonly TimeSpan Abandoned = TimeSpan.FromDays(7);
     private static readonly string[] s_kinds = [".png", ".tif", ".tiff", ".csv", ".json"];
 
@@ -32,7 +33,7 @@ internal sealed class UploadStore(string? folder, long largestFile)
     {
         string id = ServiceId.New();
         Directory.CreateDirectory(Folder(tenant, id));
-        string parts = Path.Combine(Root, Parts, tenant);
+        string parts = Path.Combine(Root, UploadFolders.Parts, tenant);
         foreach (string old in Directory.Exists(parts) ? Directory.EnumerateDirectories(parts) : [])
         {
             if (Directory.EnumerateFiles(old).Append(old).All(entry => DateTime.UtcNow - File.GetLastWriteTimeUtc(entry) > Abandoned))
@@ -52,10 +53,8 @@ internal sealed class UploadStore(string? folder, long largestFile)
 
     public void Delete(string tenant, string id)
     {
-        string folder = Existing(tenant, id);
-        if (Directory.Exists(PartsOf(tenant, id)))
-            Directory.Delete(PartsOf(tenant, id), recursive: true);
-        Directory.Delete(folder, recursive: true);
+        Existing(tenant, id);
+        UploadFolders.Delete(Root, tenant, id);
     }
 
     /// <summary>Begins a file; one of the same name and length that was begun goes on.</summary>
@@ -185,5 +184,5 @@ internal sealed class UploadStore(string? folder, long largestFile)
 
     private string Folder(string tenant, string id) => Path.Combine(Root, tenant, id);
 
-    private string PartsOf(string tenant, string id) => Path.Combine(Root, Parts, tenant, id);
+    private string PartsOf(string tenant, string id) => Path.Combine(Root, UploadFolders.Parts, tenant, id);
 }
