@@ -34,22 +34,20 @@ internal static class AblateCommand
             output, seeds, sameTime, run.Json,
         };
         options.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Task.Run(() =>
+        command.Computes((parsed, cancellationToken) =>
         {
             string folder = parsed.GetValue(output)!;
             bool json = parsed.GetValue(run.Json);
-            return TrainOptions.Run(folder, json, "Stopped. The same command goes on where it stopped.", () =>
-            {
-                var config = options.Config(parsed, "cpu");
-                var split = options.Split(parsed, config, json, cancellationToken)
-                    ?? throw new ImageException("An ablation needs data of which a part can be held out. Give a folder or manifest.");
-                var ablation = new Ablation(folder, config, split, options.Memory(parsed));
-                IReadOnlyList<AblationResult> results;
-                using (var line = new ProgressLine())
-                    results = ablation.Run(parsed.GetValue(seeds)!, parsed.GetValue(sameTime), json ? null : Show(line), cancellationToken);
-                Print(results, folder, json);
-            });
-        }));
+            var config = options.Config(parsed, "cpu");
+            var split = options.Split(parsed, config, json, cancellationToken)
+                ?? throw new ImageException("An ablation needs data of which a part can be held out. Give a folder or manifest.");
+            var ablation = new Ablation(folder, config, split, options.Memory(parsed));
+            IReadOnlyList<AblationResult> results;
+            using (var line = new ProgressLine())
+                results = ablation.Run(parsed.GetValue(seeds)!, parsed.GetValue(sameTime), json ? null : Show(line), cancellationToken);
+            Print(results, folder, json);
+            return ExitCodes.Done;
+        }, _ => "Stopped. The same command goes on where it stopped.");
         return command;
     }
 

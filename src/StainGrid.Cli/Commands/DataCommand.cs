@@ -41,31 +41,18 @@ internal static class DataCommand
             data,
             json,
         };
-        command.SetAction((parsed, cancellationToken) => Task.Run(() =>
+        command.Computes((parsed, cancellationToken) =>
         {
-            string path = parsed.GetValue(data)!;
-            try
-            {
-                var found = PairedData.Discover(path);
-                DataPreflight preflight;
-                using (var line = new ProgressLine())
-                    preflight = DataPreflight.Run(found.Fields, line.IsTerminal ? new Percent(line) : null, cancellationToken);
-                if (parsed.GetValue(json))
-                    Console.Out.WriteLine(Json(found, preflight).ToJsonString());
-                else
-                    Print(found, preflight);
-                return found.Fields.Count > 0 && preflight.Problems.Count == 0 ? ExitCodes.Done : ExitCodes.Failed;
-            }
-            catch (ImageException e)
-            {
-                ResultReport.Failure(path, e.Message, parsed.GetValue(json));
-                return ExitCodes.Failed;
-            }
-            catch (OperationCanceledException)
-            {
-                return ExitCodes.Interrupted;
-            }
-        }));
+            var found = PairedData.Discover(parsed.GetValue(data)!);
+            DataPreflight preflight;
+            using (var line = new ProgressLine())
+                preflight = DataPreflight.Run(found.Fields, line.IsTerminal ? new Percent(line) : null, cancellationToken);
+            if (parsed.GetValue(json))
+                Console.Out.WriteLine(Json(found, preflight).ToJsonString());
+            else
+                Print(found, preflight);
+            return found.Fields.Count > 0 && preflight.Problems.Count == 0 ? ExitCodes.Done : ExitCodes.Failed;
+        });
         return command;
     }
 

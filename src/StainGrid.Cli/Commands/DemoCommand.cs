@@ -40,19 +40,8 @@ internal static class DemoCommand
             if (result.GetValue(size) is < 64 or > 8192)
                 result.AddError("--size must be 64 to 8192 pixels.");
         });
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            string folder = Path.GetFullPath(parsed.GetValue(output)!);
-            try
-            {
-                return await RunAsync(folder, parsed.GetValue(size), parsed.GetValue(seed), parsed.GetValue(json), cancellationToken);
-            }
-            catch (Exception e) when (e is ImageException or BlobStoreException or IOException or UnauthorizedAccessException)
-            {
-                ResultReport.Failure(folder, e.Message, parsed.GetValue(json));
-                return ExitCodes.Failed;
-            }
-        });
+        command.Runs((parsed, cancellationToken) =>
+            RunAsync(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(size), parsed.GetValue(seed), parsed.GetValue(json), cancellationToken));
         return command;
     }
 

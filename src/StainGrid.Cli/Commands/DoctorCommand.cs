@@ -32,40 +32,28 @@ internal static class DoctorCommand
         {
             device, redis, cluster, state, results, registry, uploads, models, inputs, json,
         };
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             bool failed = false;
-            try
+            if (!int.TryParse(Value(inputs) ?? "8", NumberStyles.None, CultureInfo.InvariantCulture, out int cache))
+                throw new ArgumentException($"--input-cache '{Value(inputs)}' is not a number.");
+            Tell(MachineCheck.Versions());
+            Tell(MachineCheck.Memory());
+            Tell(MachineCheck.Temporary(cache));
+            Tell(MachineCheck.OpenFiles());
+            foreach (string name in ServiceChoice.Split(Value(device) ?? "cpu"))
+                await CheckAsync($"device {name}", async () => [await Task.Run(() => DeviceCheck.Run(name), cancellationToken)]);
+            foreach (string model in ServiceChoice.Split(Value(models) ?? StainOptions.DefaultModel))
+                await CheckAsync("model", async () => [await MachineCheck.ModelAsync(model, () => RegistryChoice.Open(parsed, registry), cancellationToken)]);
+            foreach (var option in (Option<string?>[])[state, results, registry, uploads])
             {
-                if (!int.TryParse(Value(inputs) ?? "8", NumberStyles.None, CultureInfo.InvariantCulture, out int cache))
-                    throw new ArgumentException($"--input-cache '{Value(inputs)}' is not a number.");
-                Tell(MachineCheck.Versions());
-                Tell(MachineCheck.Memory());
-                Tell(MachineCheck.Temporary(cache));
-                Tell(MachineCheck.OpenFiles());
-                foreach (string name in ServiceChoice.Split(Value(device) ?? "cpu"))
-                    await CheckAsync($"device {name}", async () => [await Task.Run(() => DeviceCheck.Run(name), cancellationToken)]);
-                foreach (string model in ServiceChoice.Split(Value(models) ?? StainOptions.DefaultModel))
-                    await CheckAsync("model", async () => [await MachineCheck.ModelAsync(model, () => RegistryChoice.Open(parsed, registry), cancellationToken)]);
-                foreach (var option in (Option<string?>[])[state, results, registry, uploads])
-                {
-                    string name = option.Name.TrimStart('-');
-                    await CheckAsync($"store {name}", async () => Value(option) is { Length: > 0 } store ? await StoreCheck.RunAsync(name, store, isRead: option == registry, cancellationToken) : [Finding.Skip($"store {name}", Give(option))]);
-                }
+                string name = option.Name.TrimStart('-');
+                await CheckAsync($"store {name}", async () => Value(option) is { Length: > 0 } store ? await StoreCheck.RunAsync(name, store, isRead: option == registry, cancellationToken) : [Finding.Skip($"store {name}", Give(option))]);
+            }
 
-                await CheckAsync("redis", async () => Value(redis) is { Length: > 0 } server
-                    ? await ClusterCheck.RunAsync(server, Value(cluster) ?? "staingrid", cancellationToken) : [Finding.Skip("redis and membership", Give(redis))]);
-                return failed ? ExitCodes.Failed : ExitCodes.Done;
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
+            await CheckAsync("redis", async () => Value(redis) is { Length: > 0 } server
+                ? await ClusterCheck.RunAsync(server, Value(cluster) ?? "staingrid", cancellationToken) : [Finding.Skip("redis and membership", Give(redis))]);
+            return failed ? ExitCodes.Failed : ExitCodes.Done;
 
             // One check that fails in a way that nobody thought of must not hide the others.
             async Task CheckAsync(string check, Func<Task<IReadOnlyList<Finding>>> look)

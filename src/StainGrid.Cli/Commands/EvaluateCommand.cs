@@ -51,53 +51,31 @@ internal static class EvaluateCommand
             if (result.GetValue(part) is not null && result.GetValue(split) is null)
                 result.AddError("--part is a part of a split: give --split too.");
         });
-        command.SetAction((parsed, cancellationToken) => Task.Run(() =>
+        command.Computes((parsed, cancellationToken) =>
         {
             bool json = parsed.GetValue(run.Json);
             string path = parsed.GetValue(modelFile)!, source = parsed.GetValue(data)!, folder = Path.GetFullPath(parsed.GetValue(output)!), device = parsed.GetValue(run.Device)!;
-            try
+            string? splitFile = parsed.GetValue(split);
+            var side = parsed.GetValue(part) ?? SplitPart.Test;
+            var parts = Parts(source, splitFile, side, json);
+            using var model = StainModel.Load(path, DeviceExecutor.Parse(device));
+            var (plane, allPlanes) = options.Planes(parsed);
+            var evaluator = new Evaluator(model, new EvaluationOptions
             {
-                string? splitFile = parsed.GetValue(split);
-                var side = parsed.GetValue(part) ?? SplitPart.Test;
-                var parts = Parts(source, splitFile, side, json);
-                using var model = StainModel.Load(path, DeviceExecutor.Parse(device));
-                var (plane, allPlanes) = options.Planes(parsed);
-                var evaluator = new Evaluator(model, new EvaluationOptions
-                {
-                    Plane = plane,
-                    AllPlanes = allPlanes,
-                    Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? new TilingOptions().Stride),
-                    Precision = parsed.GetValue(options.Precision) is var wanted && wanted != Precision.Auto ? wanted : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32,
-                    Seed = parsed.GetValue(seed),
-                });
-                var results = new EvaluationFolder(folder);
-                EvaluationReport report;
-                using (var display = json ? null : new ProgressDisplay("evaluate"))
-                    report = evaluator.Run(parts, image => results.AddImage(image), at => display?.Show(Status(at)), cancellationToken);
-                results.Write(report, Path.GetFileName(path), splitFile is null ? $"all of {source}" : $"the {Name(side)} part of {source} by {splitFile}");
-                Print(report, folder, json);
-                return ExitCodes.Done;
-            }
-            catch (OperationCanceledException)
-            {
-                if (!json)
-                    Console.Error.WriteLine($"Stopped; {folder} has no report.");
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is ImageException or ModelFileException or IOException or UnauthorizedAccessException)
-            {
-                if (json)
-                    ResultReport.Failure(source, e.Message, json);
-                else
-                    Console.Error.WriteLine(e.Message);
-                return ExitCodes.Failed;
-            }
-        }));
+                Plane = plane,
+                AllPlanes = allPlanes,
+                Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? new TilingOptions().Stride),
+                Precision = parsed.GetValue(options.Precision) is var wanted && wanted != Precision.Auto ? wanted : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32,
+                Seed = parsed.GetValue(seed),
+            });
+            var results = new EvaluationFolder(folder);
+            EvaluationReport report;
+            using (var display = json ? null : new ProgressDisplay("evaluate"))
+                report = evaluator.Run(parts, image => results.AddImage(image), at => display?.Show(Status(at)), cancellationToken);
+            results.Write(report, Path.GetFileName(path), splitFile is null ? $"all of {source}" : $"the {Name(side)} part of {source} by {splitFile}");
+            Print(report, folder, json);
+            return ExitCodes.Done;
+        }, parsed => $"Stopped; {parsed.GetValue(output)} has no report.");
         return command;
     }
 

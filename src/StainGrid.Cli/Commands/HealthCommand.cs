@@ -31,28 +31,15 @@ internal static class HealthCommand
         {
             url, ready, timeout,
         };
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             string path = parsed.GetValue(ready) ? "/health/ready" : "/health/live";
-            try
-            {
-                int seconds = parsed.GetValue(timeout);
-                if (seconds is < 1 or > 600)
-                    throw new ArgumentException($"--timeout {seconds} is not 1 to 600 seconds.");
-                var address = Address(parsed.GetValue(url), Environment.GetEnvironmentVariable);
-                Console.Out.WriteLine(await AskAsync(new Uri(address.AbsoluteUri.TrimEnd('/') + path), TimeSpan.FromSeconds(seconds), cancellationToken));
-                return ExitCodes.Done;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (HttpRequestException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Failed;
-            }
+            int seconds = parsed.GetValue(timeout);
+            if (seconds is < 1 or > 600)
+                throw new ArgumentException($"--timeout {seconds} is not 1 to 600 seconds.");
+            var address = Address(parsed.GetValue(url), Environment.GetEnvironmentVariable);
+            Console.Out.WriteLine(await AskAsync(new Uri(address.AbsoluteUri.TrimEnd('/') + path), TimeSpan.FromSeconds(seconds), cancellationToken));
+            return ExitCodes.Done;
         });
         return command;
     }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using StainGrid.Client;
-using StainGrid.Contracts;
 
 namespace StainGrid.Cli;
 
@@ -24,50 +23,33 @@ internal static class HousekeepingCommand
             dryRun, json,
         };
         cluster.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
-            try
+            await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
+            var report = await new GrainClient(connection.Grains).RunRetentionAsync(parsed.GetValue(dryRun), cancellationToken);
+            if (report.Refused is { } why)
+                Console.Error.WriteLine($"staingrid: nothing is deleted: {why}");
+            if (parsed.GetValue(json))
             {
-                await using var connection = await cluster.ConnectAsync(parsed, cancellationToken);
-                var report = await new GrainClient(connection.Grains).RunRetentionAsync(parsed.GetValue(dryRun), cancellationToken);
-                if (report.Refused is { } why)
-                    Console.Error.WriteLine($"staingrid: nothing is deleted: {why}");
-                if (parsed.GetValue(json))
+                Console.Out.WriteLine(new JsonObject
                 {
-                    Console.Out.WriteLine(new JsonObject
-                    {
-                        ["plates"] = Names(report.Plates),
-                        ["uploads"] = Names(report.Uploads),
-                        ["audit_days"] = Names(report.AuditDays),
-                        ["failures"] = report.Failures,
-                        ["has_more"] = report.HasMore,
-                        ["refused"] = report.Refused,
-                    }.ToJsonString());
-                }
-                else
-                {
-                    string does = parsed.GetValue(dryRun) ? "is due" : "goes";
-                    foreach (string line in (string[])[.. report.Plates.Select(plate => $"plate {plate}"), .. report.Uploads.Select(upload => $"upload {upload}"), .. report.AuditDays.Select(day => $"audit log {day}")])
-                        Console.Out.WriteLine($"{line} {does}");
-                    Console.Out.WriteLine($"{report.Plates.Count} plates, {report.Uploads.Count} uploads, {report.AuditDays.Count} days of the audit log{(report.HasMore ? ", and more" : "")}{(report.Failures > 0 ? $"; {report.Failures} could not be listed or deleted: see the silos' logs" : "")}");
-                }
+                    ["plates"] = Names(report.Plates),
+                    ["uploads"] = Names(report.Uploads),
+                    ["audit_days"] = Names(report.AuditDays),
+                    ["failures"] = report.Failures,
+                    ["has_more"] = report.HasMore,
+                    ["refused"] = report.Refused,
+                }.ToJsonString());
+            }
+            else
+            {
+                string does = parsed.GetValue(dryRun) ? "is due" : "goes";
+                foreach (string line in (string[])[.. report.Plates.Select(plate => $"plate {plate}"), .. report.Uploads.Select(upload => $"upload {upload}"), .. report.AuditDays.Select(day => $"audit log {day}")])
+                    Console.Out.WriteLine($"{line} {does}");
+                Console.Out.WriteLine($"{report.Plates.Count} plates, {report.Uploads.Count} uploads, {report.AuditDays.Count} days of the audit log{(report.HasMore ? ", and more" : "")}{(report.Failures > 0 ? $"; {report.Failures} could not be listed or deleted: see the silos' logs" : "")}");
+            }
 
-                return report.Failures > 0 || report.Refused is not null ? ExitCodes.Failed : ExitCodes.Done;
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is ClusterException || e.IsTransient(cancellationToken))
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message.Split('\n')[0]}");
-                return ExitCodes.Failed;
-            }
+            return report.Failures > 0 || report.Refused is not null ? ExitCodes.Failed : ExitCodes.Done;
         });
         return command;
     }

@@ -25,22 +25,14 @@ internal static class InfoCommand
             file,
             json,
         };
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             string path = parsed.GetValue(file)!;
-            try
-            {
-                var facts = Directory.Exists(path) ? await OutputAsync(path, cancellationToken)
-                    : path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) ? ModelCommand.Facts(path)
-                    : ImageFacts(path);
-                Print(facts, parsed.GetValue(json));
-                return ExitCodes.Done;
-            }
-            catch (Exception e) when (e is ImageException or Model.ModelFileException or BlobStoreException)
-            {
-                ResultReport.Failure(path, e.Message, parsed.GetValue(json));
-                return ExitCodes.Failed;
-            }
+            var facts = Directory.Exists(path) ? await OutputAsync(path, cancellationToken)
+                : path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) ? ModelCommand.Facts(path)
+                : ImageFacts(path);
+            Print(facts, parsed.GetValue(json));
+            return ExitCodes.Done;
         });
         return command;
     }

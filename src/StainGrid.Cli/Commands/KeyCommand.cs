@@ -56,23 +56,10 @@ internal static class KeyCommand
         var command = new Command(name, description) { state };
         foreach (var option in options)
             command.Options.Add(option);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
-            try
-            {
-                string store = ServiceChoice.Value(parsed, state) ?? throw new ArgumentException($"--state is missing. Give it, or set {ServiceChoice.Variable(state)}.");
-                return await act(ApiKeys.Of(BlobStores.Open(store)), parsed, cancellationToken);
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (BlobStoreException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Failed;
-            }
+            string store = ServiceChoice.Value(parsed, state) ?? throw new ArgumentException($"--state is missing. Give it, or set {ServiceChoice.Variable(state)}.");
+            return await act(ApiKeys.Of(BlobStores.Open(store)), parsed, cancellationToken);
         });
         return command;
     }

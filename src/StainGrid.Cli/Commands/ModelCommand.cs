@@ -45,19 +45,11 @@ internal static class ModelCommand
         var file = new Argument<string>("FILE") { Description = "A model file.", DefaultValueFactory = _ => StainOptions.DefaultModel };
         var json = new Option<bool>("--json") { Description = "Print JSON." };
         var command = new Command("info", "Say what a model file holds; without FILE, the one that comes with the command.") { file, json };
-        command.SetAction(parsed =>
+        command.Computes((parsed, _) =>
         {
             string path = parsed.GetValue(file)!;
-            try
-            {
-                InfoCommand.Print(Facts(path), parsed.GetValue(json));
-                return ExitCodes.Done;
-            }
-            catch (ModelFileException e)
-            {
-                ResultReport.Failure(path, e.Message, parsed.GetValue(json));
-                return ExitCodes.Failed;
-            }
+            InfoCommand.Print(Facts(path), parsed.GetValue(json));
+            return ExitCodes.Done;
         });
         return command;
     }
@@ -88,38 +80,25 @@ internal static class ModelCommand
         {
             output, seed, labels, variant, resampling, blocks, scales, stem, growth,
         };
-        command.SetAction(parsed =>
+        command.Computes((parsed, _) =>
         {
             string path = parsed.GetValue(output)!;
             var names = (parsed.GetValue(labels) ?? []).SelectMany(name => name.Split(',', StringSplitOptions.RemoveEmptyEntries)).ToArray();
-            try
-            {
-                using var model = StainModel.Create(
-                    new NetworkOptions
-                    {
-                        Variant = parsed.GetValue(variant),
-                        Resampling = parsed.GetValue(resampling),
-                        Block = parsed.GetValue(blocks),
-                        PatchScales = parsed.GetValue(scales)!,
-                        StemChannels = parsed.GetValue(stem),
-                        Growth = parsed.GetValue(growth),
-                    },
-                    names.Length == 0 ? FluorescenceLabels.All : [.. names.Select(LabelOf)],
-                    parsed.GetValue(seed));
-                model.Save(path, torch.ScalarType.Float32);
-                Console.Out.WriteLine($"{path}: {model.Metadata.Labels.Count} labels, {model.Network.Options.ParameterCount(model.Metadata.Labels.Count):N0} parameters, sha256 {model.Sha256}");
-                return ExitCodes.Done;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message.Split('\n')[0]}");
-                return ExitCodes.Usage;
-            }
-            catch (ModelFileException e)
-            {
-                Console.Error.WriteLine(e.Message);
-                return ExitCodes.Failed;
-            }
+            using var model = StainModel.Create(
+                new NetworkOptions
+                {
+                    Variant = parsed.GetValue(variant),
+                    Resampling = parsed.GetValue(resampling),
+                    Block = parsed.GetValue(blocks),
+                    PatchScales = parsed.GetValue(scales)!,
+                    StemChannels = parsed.GetValue(stem),
+                    Growth = parsed.GetValue(growth),
+                },
+                names.Length == 0 ? FluorescenceLabels.All : [.. names.Select(LabelOf)],
+                parsed.GetValue(seed));
+            model.Save(path, torch.ScalarType.Float32);
+            Console.Out.WriteLine($"{path}: {model.Metadata.Labels.Count} labels, {model.Network.Options.ParameterCount(model.Metadata.Labels.Count):N0} parameters, sha256 {model.Sha256}");
+            return ExitCodes.Done;
         });
         return command;
     }

@@ -61,7 +61,7 @@ internal static class PlateCommand
         };
         options.AddTo(command);
         choice.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             if (choice.IsServer(parsed))
             {
@@ -104,7 +104,7 @@ internal static class PlateCommand
             }
 
             return await EmbeddedAsync(run.Devices(parsed), parsed.GetValue(run.Verbose), store, client => client.SubmitPlateAsync(plate, request, cancellationToken), plate, json, cancellationToken);
-        }, cancellationToken));
+        });
         return command;
     }
 
@@ -126,13 +126,13 @@ internal static class PlateCommand
             source, pattern, run.Device, run.Json,
         };
         options.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(run.Json), async () =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             var plan = await PlatePlan.MakeAsync(
                 BlobAddress.Full(parsed.GetValue(source)!), parsed.GetValue(pattern), await options.SettingsAsync(parsed, cancellationToken), parsed.GetValue(run.Device)!, cancellationToken);
             InfoCommand.Print(plan, parsed.GetValue(run.Json));
             return ExitCodes.Done;
-        }, cancellationToken));
+        });
         return command;
     }
 
@@ -192,7 +192,7 @@ internal static class PlateCommand
         var json = new Option<bool>("--json") { Description = "Print one JSON object a plate." };
         var command = new Command("list", "List the plates of a cluster or service, the newest first.") { json };
         choice.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             await using var plates = await choice.ConnectAsync(parsed, cancellationToken);
             await foreach (var plate in plates.ListAsync(cancellationToken))
@@ -203,7 +203,7 @@ internal static class PlateCommand
             }
 
             return ExitCodes.Done;
-        }, cancellationToken));
+        });
         return command;
     }
 
@@ -215,7 +215,7 @@ internal static class PlateCommand
         var choice = new PlateChoice();
         var command = new Command("fetch", "Download a plate's result from a service (--server). What is there already is written again.") { id, output, json };
         choice.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             if (!choice.IsServer(parsed))
                 throw new ArgumentException("--server is missing. A cluster's plates are where --output said; a service's are fetched.");
@@ -239,7 +239,7 @@ internal static class PlateCommand
             }
 
             return ExitCodes.Done;
-        }, cancellationToken));
+        });
         return command;
     }
 
@@ -254,13 +254,13 @@ internal static class PlateCommand
         foreach (var option in more)
             command.Options.Add(option);
         choice.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Guard(parsed.GetValue(json), async () =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             if (here is not null && !choice.IsServer(parsed) && !choice.IsCluster(parsed))
                 return await here(parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
             await using var plates = await choice.ConnectAsync(parsed, cancellationToken);
             return await act(plates, parsed.GetValue(id)!, parsed, parsed.GetValue(json), cancellationToken);
-        }, cancellationToken));
+        });
         return command;
     }
 
@@ -362,31 +362,4 @@ internal static class PlateCommand
         Description = "How names tell well, field and plane: isl, phenix, imagexpress, cv8000, or a regular expression; #channel=N behind it chooses a channel.",
         HelpName = "P",
     };
-
-    private static async Task<int> Guard(bool json, Func<Task<int>> act, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await act();
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            return ExitCodes.Interrupted;
-        }
-        catch (ArgumentException e)
-        {
-            Console.Error.WriteLine($"staingrid: {e.Message}");
-            return ExitCodes.Usage;
-        }
-        catch (Exception e) when (e is PlateException or StainGridException or ClusterException or ImageException or BlobStoreException or Model.ModelFileException or ModelNotFoundException or SlideException)
-        {
-            ResultReport.Failure("staingrid", e.Message, json);
-            return ExitCodes.Failed;
-        }
-        catch (Exception e) when (e.IsTransient(cancellationToken))
-        {
-            ResultReport.Failure("staingrid", $"The cluster does not answer ({e.Message.Split('\n')[0]}). Ask again.", json);
-            return ExitCodes.Failed;
-        }
-    }
 }

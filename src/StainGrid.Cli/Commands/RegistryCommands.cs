@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using StainGrid.Grains;
 using StainGrid.Imaging;
-using StainGrid.Model;
 
 namespace StainGrid.Cli;
 
@@ -108,26 +107,9 @@ internal static class RegistryCommands
             command.Arguments.Add(argument);
         foreach (var option in options)
             command.Options.Add(option);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
-            try
-            {
-                return await act(RegistryChoice.Open(parsed, registry), parsed, parsed.GetValue(json), cancellationToken);
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                return ExitCodes.Interrupted;
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is BlobStoreException or ModelNotFoundException or ModelFileException)
-            {
-                ResultReport.Failure("staingrid", e.Message, parsed.GetValue(json));
-                return ExitCodes.Failed;
-            }
+            return await act(RegistryChoice.Open(parsed, registry), parsed, parsed.GetValue(json), cancellationToken);
         });
         return command;
     }

@@ -42,33 +42,24 @@ internal static class ServeCommand
         };
         service.AddTo(command, places: false);
         telemetry.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
+            string folder = Path.GetFullPath(parsed.GetValue(data)!);
+            var http = service.Http(parsed, service.Places(parsed, folder), DefaultAddress)!;
+            http.ThrowIfInvalid();
             try
             {
-                string folder = Path.GetFullPath(parsed.GetValue(data)!);
-                var http = service.Http(parsed, service.Places(parsed, folder), DefaultAddress)!;
-                http.ThrowIfInvalid();
                 await using var silo = await EmbeddedSilo.StartAsync(
                     run.Devices(parsed), parsed.GetValue(run.Verbose) ? LogLevel.Information : LogLevel.Warning, BlobStores.Open(Path.Combine(folder, "state")), http: http, telemetry: telemetry.Choose(parsed), cancellationToken: cancellationToken);
                 Console.Out.WriteLine($"staingrid: serving {silo.Url}{(http.RequireAuthentication ? "" : " for this machine, without authentication")}");
                 await Task.Delay(Timeout.Infinite, cancellationToken);
-                return ExitCodes.Done;
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
-                return ExitCodes.Done;
+                // Asked to end.
             }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is IOException or BlobStoreException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message.Split('\n')[0]}");
-                return ExitCodes.Failed;
-            }
+
+            return ExitCodes.Done;
         });
         return command;
     }

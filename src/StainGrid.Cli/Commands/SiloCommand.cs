@@ -55,7 +55,7 @@ internal static class SiloCommand
             command.Options.Add(option);
         service.AddTo(command, places: true);
         telemetry.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             try
             {
@@ -96,20 +96,13 @@ internal static class SiloCommand
                 Console.Error.WriteLine($"staingrid: {evicted}");
                 return ExitCodes.Failed;
             }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
                 return ExitCodes.Done;
             }
-            catch (Exception e)
+            catch (Exception e) when (e is not (ArgumentException or ClusterException or BlobStoreException))
             {
-                Console.Error.WriteLine(e is ClusterException or BlobStoreException
-                    ? $"staingrid: {e.Message}"
-                    : $"staingrid: the silo failed: {e.GetBaseException().Message.Split('\n')[0]} Say --verbose for more.");
+                Console.Error.WriteLine($"staingrid: the silo failed: {e.GetBaseException().Message.Split('\n')[0]} Say --verbose for more.");
                 return ExitCodes.Failed;
             }
 

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using StainGrid.Contracts;
-using StainGrid.Grains;
 using StainGrid.Imaging;
 
 namespace StainGrid.Cli;
@@ -51,7 +50,7 @@ internal static class StainCommand
             run.Verbose,
         };
         options.AddTo(command);
-        command.SetAction(async (parsed, cancellationToken) =>
+        command.Runs(async (parsed, cancellationToken) =>
         {
             string[] files = parsed.GetValue(inputs)!;
             bool json = parsed.GetValue(run.Json);
@@ -63,61 +62,41 @@ internal static class StainCommand
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                ResultReport.Failure(folder, $"{folder} cannot be made a folder ({e.Message}). Give another --output.", json);
-                return ExitCodes.Failed;
+                throw new ImageException($"{folder} cannot be made a folder ({e.Message}). Give another --output.", e);
             }
 
-            StainSession session;
-            StainSettings settings;
-            try
+            var settings = await options.SettingsAsync(parsed, cancellationToken);
+            await using var session = await StainSession.StartAsync(run.Devices(parsed), parsed.GetValue(run.Verbose));
+            int exit = ExitCodes.Done;
+            var taken = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+            foreach (string[] slide in slides)
             {
-                settings = await options.SettingsAsync(parsed, cancellationToken);
-                session = await StainSession.StartAsync(run.Devices(parsed), parsed.GetValue(run.Verbose));
-            }
-            catch (ArgumentException e)
-            {
-                Console.Error.WriteLine($"staingrid: {e.Message}");
-                return ExitCodes.Usage;
-            }
-            catch (Exception e) when (e is ModelNotFoundException or BlobStoreException)
-            {
-                ResultReport.Failure(parsed.GetValue(options.Model)!, e.Message, json);
-                return ExitCodes.Failed;
-            }
-
-            await using (session)
-            {
-                int exit = ExitCodes.Done;
-                var taken = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
-                foreach (string[] slide in slides)
+                string name = BlobAddress.FileName(slide[0]);
+                string target = Path.Combine(folder, Path.GetFileNameWithoutExtension(name) + ".ome.zarr");
+                if (!taken.Add(target))
                 {
-                    string name = BlobAddress.FileName(slide[0]);
-                    string target = Path.Combine(folder, Path.GetFileNameWithoutExtension(name) + ".ome.zarr");
-                    if (!taken.Add(target))
-                    {
-                        ResultReport.Failure(BlobAddress.Show(slide[0]), $"{BlobAddress.Show(slide[0])}: another input has the same output {target}. Stain it to another folder.", json);
-                        exit = ExitCodes.Failed;
-                        continue;
-                    }
-
-                    var request = new SlideRequest
-                    {
-                        Files = [.. slide.Select(BlobAddress.Full)],
-                        Settings = settings,
-                        Output = target,
-                        Overwrite = parsed.GetValue(run.Overwrite),
-                    };
-                    var result = await session.StainAsync(request, name, !json, cancellationToken);
-                    string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, session.Inputs, cancellationToken) : null;
-                    ResultReport.Write(result, preview, json);
-                    if (cancellationToken.IsCancellationRequested)
-                        return ExitCodes.Interrupted;
-                    if (result.Status.State != SlideState.Complete)
-                        exit = ExitCodes.Failed;
+                    ResultReport.Failure(BlobAddress.Show(slide[0]), $"{BlobAddress.Show(slide[0])}: another input has the same output {target}. Stain it to another folder.", json);
+                    exit = ExitCodes.Failed;
+                    continue;
                 }
 
-                return exit;
+                var request = new SlideRequest
+                {
+                    Files = [.. slide.Select(BlobAddress.Full)],
+                    Settings = settings,
+                    Output = target,
+                    Overwrite = parsed.GetValue(run.Overwrite),
+                };
+                var result = await session.StainAsync(request, name, !json, cancellationToken);
+                string? preview = result.Status.State == SlideState.Complete ? await PreviewAsync(result, session.Inputs, cancellationToken) : null;
+                ResultReport.Write(result, preview, json);
+                if (cancellationToken.IsCancellationRequested)
+                    return ExitCodes.Interrupted;
+                if (result.Status.State != SlideState.Complete)
+                    exit = ExitCodes.Failed;
             }
+
+            return exit;
         });
         return command;
     }

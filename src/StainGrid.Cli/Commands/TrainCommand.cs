@@ -42,25 +42,22 @@ internal static class TrainCommand
             output, seed, from, evaluateEvery, licence, run.Device, run.Json,
         };
         options.AddTo(command);
-        command.SetAction((parsed, cancellationToken) => Task.Run(() =>
+        command.Computes((parsed, cancellationToken) =>
         {
-            string folder = parsed.GetValue(output)!;
+            string folder = parsed.GetValue(output)!, device = parsed.GetValue(run.Device)!;
             bool json = parsed.GetValue(run.Json);
-            return TrainOptions.Run(folder, json, $"Stopped. The same command goes on where it stopped: {folder} has all steps.", () =>
+            var config = options.Config(parsed, device);
+            config = config with
             {
-                string device = parsed.GetValue(run.Device)!;
-                var config = options.Config(parsed, device);
-                config = config with
-                {
-                    From = parsed.GetValue(from) ?? config.From,
-                    EvaluateEvery = parsed.GetValue(evaluateEvery) ?? config.EvaluateEvery,
-                    Licence = parsed.GetValue(licence) ?? config.Licence,
-                    Training = config.Training with { Seed = parsed.GetValue(seed) ?? config.Training.Seed },
-                };
-                using var training = TrainingRun.Open(folder, config, options.Split(parsed, config, json, cancellationToken), options.Memory(parsed), DeviceExecutor.Parse(device));
-                Run(training, config, folder, json, cancellationToken);
-            });
-        }));
+                From = parsed.GetValue(from) ?? config.From,
+                EvaluateEvery = parsed.GetValue(evaluateEvery) ?? config.EvaluateEvery,
+                Licence = parsed.GetValue(licence) ?? config.Licence,
+                Training = config.Training with { Seed = parsed.GetValue(seed) ?? config.Training.Seed },
+            };
+            using var training = TrainingRun.Open(folder, config, options.Split(parsed, config, json, cancellationToken), options.Memory(parsed), DeviceExecutor.Parse(device));
+            Run(training, config, folder, json, cancellationToken);
+            return ExitCodes.Done;
+        }, parsed => $"Stopped. The same command goes on where it stopped: {parsed.GetValue(output)} has all steps.");
         return command;
     }
 

@@ -59,37 +59,6 @@ internal sealed class TrainOptions
         split.AddTo(command);
     }
 
-    /// <summary>Does what a command that trains does, and tells how it ended.</summary>
-    /// <param name="folder">The command's folder.</param>
-    /// <param name="json">Whether failures are told as JSON, and a stop not at all.</param>
-    /// <param name="stopped">What to say when it was stopped.</param>
-    /// <param name="work">What to do.</param>
-    /// <returns>The exit code.</returns>
-    public static int Run(string folder, bool json, string stopped, Action work)
-    {
-        try
-        {
-            work();
-            return ExitCodes.Done;
-        }
-        catch (OperationCanceledException)
-        {
-            if (!json)
-                Console.Error.WriteLine(stopped);
-            return ExitCodes.Interrupted;
-        }
-        catch (ArgumentException e)
-        {
-            Console.Error.WriteLine($"staingrid: {e.Message}");
-            return ExitCodes.Usage;
-        }
-        catch (Exception e) when (e is ImageException or ModelFileException or InvalidOperationException or IOException or UnauthorizedAccessException)
-        {
-            ResultReport.Failure(folder, e.Message, json);
-            return ExitCodes.Failed;
-        }
-    }
-
     /// <summary>The most bytes of images to hold.</summary>
     public long Memory(ParseResult parsed) => (long)(parsed.GetValue(memory) * (1L << 30));
 

@@ -58,7 +58,7 @@ public sealed class Trainer : IDisposable
     public int Steps { get; private set; }
 
     /// <summary>Takes the next step.</summary>
-    /// <exception cref="InvalidOperationException">The loss or the gradient is not a number: no weight was changed by this step.</exception>
+    /// <exception cref="TrainingException">The loss or the gradient is not a number: no weight was changed by this step.</exception>
     public TrainingStep Step()
     {
         using var scope = NewDisposeScope();
@@ -79,7 +79,7 @@ public sealed class Trainer : IDisposable
         double norm = nn.utils.clip_grad_norm_(model.Network.parameters(), options.ClipNorm > 0 ? options.ClipNorm : double.PositiveInfinity);
         if (!double.IsFinite(norm) || losses.Any(double.IsInfinity))
         {
-            throw new InvalidOperationException($"The loss of step {Steps + 1} is {losses.Sum()} and its gradient {norm}: training diverged. "
+            throw new TrainingException($"The loss of step {Steps + 1} is {losses.Sum()} and its gradient {norm}: training diverged. "
                 + "Go on from the last checkpoint with a smaller learning rate.");
         }
 

@@ -96,7 +96,7 @@ public sealed class TrainingRun : IDisposable
     /// <param name="cancellationToken">Stops after the step in the works.</param>
     /// <returns>The model's file.</returns>
     /// <exception cref="OperationCanceledException">It was stopped; the checkpoint has all steps that were taken.</exception>
-    /// <exception cref="InvalidOperationException">It diverged; the checkpoint is that of before.</exception>
+    /// <exception cref="TrainingException">It diverged; the checkpoint is that of before.</exception>
     /// <exception cref="ModelFileException">A file cannot be written; the checkpoint before it stays.</exception>
     /// <exception cref="ImageException">An image cannot be read any more.</exception>
     /// <exception cref="IOException">The curve cannot be written.</exception>

@@ -65,7 +65,7 @@ public sealed class TrainerTests : IDisposable
         using var model = Model(TrainingFiles.Small);
         using var trainer = new Trainer(model, [TrainingFiles.Blobs()], TrainingFiles.Quick with { LearningRate = 1e30, Precision = precision });
         float[] before = [];
-        var error = Assert.Throws<InvalidOperationException>(() =>
+        var error = Assert.Throws<TrainingException>(() =>
         {
             for (int step = 0; step < 25; step++)
             {

@@ -180,7 +180,7 @@ public sealed class TrainingRunTests : IDisposable
     {
         var wild = config with { Training = config.Training with { LearningRate = 1e30 }, CheckpointEvery = 1, EvaluateEvery = 0 };
         int last = 0;
-        Assert.Contains("smaller learning rate", Assert.Throws<InvalidOperationException>(() => Run("a", wild, told: at => last = at.Step)).Message);
+        Assert.Contains("smaller learning rate", Assert.Throws<TrainingException>(() => Run("a", wild, told: at => last = at.Step)).Message);
         Assert.DoesNotContain("model.safetensors", Names("a"));
         using var run = TrainingRun.Open(folder.File("a"), wild, split);
         Assert.InRange(last, 1, 6);
