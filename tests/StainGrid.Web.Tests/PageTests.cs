@@ -157,7 +157,12 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         await CancelAsync();
 
         await page.GotoAsync(fixture.Url + "#/plates?state=cancelled&text=long");
-        await Expect(page.GetByRole(AriaRole.Link, new() { Name = "A long one" })).ToBeVisibleAsync();
+        await page.GetByRole(AriaRole.Link, new() { Name = "A long one" }).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Delete the plate" }).ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "Yes, delete it" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Plates", Level = 1 })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Link, new() { Name = "Shared plate" }).First).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Link, new() { Name = "A long one" })).ToBeHiddenAsync();
         await page.GotoAsync($"{fixture.Url}#/plates?state=complete&text={before}");
         await Expect(page.GetByRole(AriaRole.Link, new() { Name = "Shared plate" })).ToBeVisibleAsync();   // of before the restart
         await page.GetByLabel("State").SelectOptionAsync("failed");

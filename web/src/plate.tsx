@@ -40,7 +40,7 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
   const url = plateUrl(plateId);
   const [again, setAgain] = useState(0);
   const { status, fields, lost, error, take } = usePlate(url, again);
-  const [asking, setAsking] = useState<"cancel" | "retry" | null>(null);
+  const [asking, setAsking] = useState<"cancel" | "retry" | "delete" | null>(null);
   const wells = useMemo(() => summarise(fields.values()), [fields]);
   const cells = useMemo(() => new Map([...wells.values()].map((each): [string, Cell] => [each.well, {
     well: each.well, text: `${each.state}, ${each.text}`, className: each.state,
@@ -51,8 +51,15 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
   const [selected, setSelected] = useState<string | null>(null);
   const shown = selected ?? chosen;
 
-  const action = useAction(async (what: "cancel" | "retry") => {
+  const name = status?.name ?? plateId;
+  const action = useAction(async (what: "cancel" | "retry" | "delete") => {
     setAsking(null);
+    if (what === "delete") {
+      await request(url, { method: "DELETE" });
+      announce(`${name} is deleted.`, true);
+      location.hash = "#/plates";
+      return;
+    }
     if (what === "cancel") take(await post<PlateStatus>(`${url}/cancel`));
     else {
       const answer = await post<{ fields: number }>(`${url}/retry`);
@@ -62,7 +69,6 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
     document.querySelector<HTMLElement>("main h1")?.focus();   // the button that had the focus is gone
   });
 
-  const name = status?.name ?? plateId;
   const done = status ? status.fields_complete + status.fields_failed : 0;
   const retryable = [...fields.values()].filter(field => field.state === "failed" || field.state === "cancelled").length;
   return (
@@ -73,12 +79,15 @@ export function PlateView({ plateId, well, mayAct }: { plateId: string; well: st
         {status && mayAct && <div class="actions">
           {!status.is_final && <button type="button" onClick={() => setAsking("cancel")} disabled={action.busy}>Cancel the plate</button>}
           {status.is_final && retryable > 0 && <button type="button" onClick={() => setAsking("retry")} disabled={action.busy}>Retry {retryable} {retryable === 1 ? "field" : "fields"}</button>}
+          {status.is_final && <button type="button" onClick={() => setAsking("delete")} disabled={action.busy}>Delete the plate</button>}
         </div>}
       </Heading>
       {asking === "cancel" && <Confirm title="Cancel this plate?" text="Fields that are complete stay; the others are not stained."
         yes="Yes, cancel it" onYes={() => void action.run("cancel")} onNo={() => setAsking(null)} />}
       {asking === "retry" && <Confirm title={`Stain ${retryable} ${retryable === 1 ? "field" : "fields"} again?`}
         text="Fields that failed or were cancelled are stained again from the start." yes="Yes, retry" onYes={() => void action.run("retry")} onNo={() => setAsking(null)} />}
+      {asking === "delete" && <Confirm title="Delete this plate?" text="Its result goes too, and its upload where no other plate is made from that. Nothing of it can be brought back."
+        yes="Yes, delete it" onYes={() => void action.run("delete")} onNo={() => setAsking(null)} />}
       <ErrorLine error={action.error} />
       <ErrorLine error={error} />
       {!status && !error && <p>Loading ...</p>}

@@ -24,6 +24,7 @@ internal sealed class TrainOptions
     private readonly Option<int?> batch = new("--batch") { Description = "Tiles a step.", HelpName = "N" };
     private readonly Option<double?> rate = new("--rate") { Description = "Adam's learning rate, after the warm-up.", HelpName = "R" };
     private readonly Option<double?> dropout = new("--dropout") { Description = "The probability that an activation of a block is dropped.", HelpName = "P" };
+    private readonly Option<double?> turn = new("--turn") { Description = "The most that augmentation turns tiles by; 180 turns and mirrors them any way, for light without a direction, 0 leaves them as they lie.", HelpName = "DEGREES" };
     private readonly Option<NetworkVariant?> variant = new("--variant") { Description = "The form of the attention layers.", HelpName = "residual|paper" };
 
     private readonly Option<Precision?> precision = new("--precision")
@@ -54,7 +55,7 @@ internal sealed class TrainOptions
     public void AddTo(Command command)
     {
         command.Add(source);
-        foreach (Option option in (Option[])[preset, steps, batch, rate, dropout, variant, precision, specimens, share, checkpointEvery, memory])
+        foreach (Option option in (Option[])[preset, steps, batch, rate, dropout, turn, variant, precision, specimens, share, checkpointEvery, memory])
             command.Add(option);
         split.AddTo(command);
     }
@@ -89,6 +90,7 @@ internal sealed class TrainOptions
                 Steps = parsed.GetValue(steps) ?? config.Training.Steps,
                 BatchSize = parsed.GetValue(batch) ?? config.Training.BatchSize,
                 LearningRate = parsed.GetValue(rate) ?? config.Training.LearningRate,
+                Turn = parsed.GetValue(turn) ?? config.Training.Turn,
                 Precision = parsed.GetValue(precision) is not { } wanted ? config.Training.Precision : wanted == Precision.Auto ? Best() : wanted,
             },
         };

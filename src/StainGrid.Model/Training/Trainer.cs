@@ -49,7 +49,7 @@ public sealed class Trainer : IDisposable
         attention = [.. model.Network.modules().OfType<GlobalPixelTransformerLayer>()];
         if (options.AttentionFrom > 0 && attention.Length > 0 && model.Network.Options.Variant != NetworkVariant.Residual)
             throw new ArgumentException("A GPT layer of the paper variant is nothing without its attention. Set attention_from to 0 in the training's settings.");
-        tiles = new TrainingTiles(options.Augmentation, options.BrightShare, options.Seed);
+        tiles = new TrainingTiles(options.Augmentation, options.Turn, options.BrightShare, options.Seed);
         loss = new DistributionLoss(model.Network.Options.Levels, options.TargetSpread, options.MeanWeight);
         optimiser = optim.Adam(model.Network.parameters(), options.LearningRate);
     }

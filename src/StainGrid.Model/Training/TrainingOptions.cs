@@ -77,8 +77,13 @@ public sealed record TrainingOptions
     [Range(0.0, 1.0)]
     public double BrightShare { get; init; } = 0.5;
 
-    /// <summary>Whether tiles are flipped and turned by quarters, half of them besides by any angle and scaled by 0.8 to 1.25, and gain and offset of the light changed.</summary>
+    /// <summary>Whether half of the tiles are turned by up to <see cref="Turn"/> and scaled by 0.8 to 1.25, and gain and offset of the light changed.</summary>
     public bool Augmentation { get; init; } = true;
+
+    /// <summary>The most that augmentation turns a tile by, degrees. Most transmitted light comes from one side, and which side of a cell is dark tells much of it: tiles that
+    /// are turned far teach less. 180, for light without a direction, turns them any way, by quarters too, and mirrors them; 0 neither turns nor scales.</summary>
+    [Range(0.0, 180.0)]
+    public double Turn { get; init; } = 30;
 
     /// <summary>The seed of crops, augmentation and dropout.</summary>
     [Range(0, int.MaxValue)]

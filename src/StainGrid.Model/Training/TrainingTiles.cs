@@ -10,13 +10,16 @@ internal sealed class TrainingTiles
     private const int Absent = -1;
     private const int Tries = 64;
     private readonly bool augmentation;
+    private readonly double turn;
     private readonly double brightShare;
     private readonly int seed;
 
     /// <param name="augmentation">Whether tiles are turned, scaled and changed in contrast.</param>
+    /// <param name="turn">By how many degrees, as <see cref="Placement.Random"/> takes them.</param>
     /// <param name="brightShare">The share of tiles that lie around bright pixels.</param>
     /// <param name="seed">The seed.</param>
-    public TrainingTiles(bool augmentation, double brightShare, int seed) => (this.augmentation, this.brightShare, this.seed) = (augmentation, brightShare, seed);
+    public TrainingTiles(bool augmentation, double turn, double brightShare, int seed) =>
+        (this.augmentation, this.turn, this.brightShare, this.seed) = (augmentation, turn, brightShare, seed);
 
     /// <summary>Draws the tiles of a step.</summary>
     /// <param name="fields">The fields, each as likely as its weight says.</param>
@@ -42,8 +45,8 @@ internal sealed class TrainingTiles
             double x = left + (Tile.Size - 1) / 2.0, y = top + (Tile.Size - 1) / 2.0;
             int plane = random.Next(field.Planes);
             draws[i] = augmentation
-                ? (field, plane, Placement.Random(x, y, random), 1 + 0.15f * (2 * random.NextSingle() - 1), 0.1f * (2 * random.NextSingle() - 1))
-                : (field, plane, new Placement(x, y, 1, 0, 0, 1), 1, 0);
+                ? (field, plane, Placement.Random(x, y, turn, random), 1 + 0.15f * (2 * random.NextSingle() - 1), 0.1f * (2 * random.NextSingle() - 1))
+                : (field, plane, Placement.AsItLies(x, y), 1, 0);
             for (int label = 0; label < labels; label++)
                 present[label] |= field.Targets[label] is not null;
         }
@@ -108,12 +111,22 @@ internal sealed class TrainingTiles
 /// <param name="DownY">Rows for a pixel down.</param>
 internal readonly record struct Placement(double X, double Y, double RightX, double RightY, double DownX, double DownY)
 {
-    /// <summary>Turned by a quarter or, every second time, by any angle and scaled, and perhaps mirrored.</summary>
-    public static Placement Random(double x, double y, Random random)
+    /// <summary>A tile as it lies.</summary>
+    public static Placement AsItLies(double x, double y) => new(x, y, 1, 0, 0, 1);
+
+    /// <summary>As it lies or, every second time, turned and scaled by 0.8 to 1.25.</summary>
+    /// <param name="x">The centre's column.</param>
+    /// <param name="y">The centre's row.</param>
+    /// <param name="turn">The most that it is turned by, degrees. With 180 it is besides mirrored every second time, and turned by quarters where it lay otherwise; with
+    /// 0 it always lies as it does.</param>
+    /// <param name="random">Where chance comes from.</param>
+    public static Placement Random(double x, double y, double turn, Random random)
     {
-        bool free = random.Next(2) == 1;
-        int quarter = random.Next(4), mirror = 2 * random.Next(2) - 1;
-        double angle = free ? 2 * Math.PI * random.NextDouble() : 0;
+        if (turn == 0)
+            return AsItLies(x, y);
+        bool free = random.Next(2) == 1, anyWay = turn >= 180;
+        int quarter = anyWay && !free ? random.Next(4) : 0, mirror = anyWay ? 2 * random.Next(2) - 1 : 1;
+        double angle = free ? turn / 180 * Math.PI * (2 * random.NextDouble() - 1) : 0;
         double scale = free ? Math.Pow(1.25, 2 * random.NextDouble() - 1) : 1;
         (double cos, double sin) = free ? (scale * Math.Cos(angle), scale * Math.Sin(angle))
             : quarter switch { 0 => (1d, 0d), 1 => (0, 1), 2 => (-1, 0), _ => (0, -1) };

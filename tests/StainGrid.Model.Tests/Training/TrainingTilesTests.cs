@@ -19,7 +19,7 @@ public sealed class TrainingTilesTests
         TrainingField[] fields = [Read(image, ("ACROSS", truth)), Read(image, ("DOWN", truth))];
         (string Contexts, string Targets) Drawn(int seed, int step)
         {
-            var (contexts, targets) = new TrainingTiles(true, 0.5, seed).Draw(fields, step, 3);
+            var (contexts, targets) = new TrainingTiles(true, 180, 0.5, seed).Draw(fields, step, 3);
             return (Convert.ToHexString(contexts.bytes), string.Join(' ', targets.Select(target => target is null ? "-" : Convert.ToHexString(target.bytes))));
         }
 
@@ -42,7 +42,7 @@ public sealed class TrainingTilesTests
         var places = new HashSet<(int, int)>();
         for (int step = 0; step < 6; step++)
         {
-            var (contexts, targets) = new TrainingTiles(false, brightShare, 3).Draw([field], step, 4);
+            var (contexts, targets) = new TrainingTiles(false, 180, brightShare, 3).Draw([field], step, 4);
             Assert.Equal([4, 1, 256, 256], contexts.shape);
             Assert.Equal([4, 128, 128], targets[0]!.shape);
             for (int tile = 0; tile < 4; tile++)
@@ -74,7 +74,7 @@ public sealed class TrainingTilesTests
         var gains = new List<double>();
         for (int step = 0; step < 12; step++)
         {
-            var (contexts, targets) = new TrainingTiles(true, 0, 5).Draw([field], step, 2);
+            var (contexts, targets) = new TrainingTiles(true, 180, 0, 5).Draw([field], step, 2);
             for (int tile = 0; tile < 2; tile++)
             {
                 double[] light = [.. contexts[tile, 0].narrow(0, 64, Size).narrow(1, 64, Size).contiguous().data<float>().ToArray().Select(value => (double)value)];
@@ -98,7 +98,7 @@ public sealed class TrainingTilesTests
     public void Half_of_the_placements_are_turned_by_quarters_and_half_by_any_angle_and_scaled()
     {
         var random = new Random(1);
-        Placement[] all = [.. Enumerable.Range(0, 600).Select(_ => Placement.Random(10, 20, random))];
+        Placement[] all = [.. Enumerable.Range(0, 600).Select(_ => Placement.Random(10, 20, 180, random))];
         Assert.All(all, at =>
         {
             Assert.Equal((10, 20), (at.X, at.Y));
@@ -116,13 +116,30 @@ public sealed class TrainingTilesTests
     }
 
     [Fact]
+    public void Where_light_has_a_direction_half_of_the_placements_lie_as_they_do_and_none_is_mirrored_or_turned_far()
+    {
+        var random = new Random(1);
+        Placement[] all = [.. Enumerable.Range(0, 600).Select(_ => Placement.Random(10, 20, 30, random))];
+        Assert.InRange(all.Count(at => at == Placement.AsItLies(10, 20)), 240, 360);
+        double[] angles = [.. all.Select(at => Math.Atan2(at.RightY, at.RightX) * 180 / Math.PI)];
+        Assert.All(angles, angle => Assert.InRange(angle, -30, 30));
+        Assert.True(angles.Min() < -27 && angles.Max() > 27);
+        Assert.All(all, at =>
+        {
+            Assert.Equal(0, at.RightX * at.DownX + at.RightY * at.DownY, 1e-12);
+            Assert.InRange(at.RightX * at.DownY - at.RightY * at.DownX, 0.64 - 1e-9, 1.5625 + 1e-9);
+        });
+        Assert.All(Enumerable.Range(0, 100), _ => Assert.Equal(Placement.AsItLies(10, 20), Placement.Random(10, 20, 0, random)));
+    }
+
+    [Fact]
     public void Labels_that_a_field_lacks_are_minus_one_and_null_where_no_field_has_them()
     {
         using var scope = NewDisposeScope();
         using var image = Rough(140, 130, 1);
         using var truth = Truth(140, 130, (x, _) => x);
         TrainingField[] fields = [Read(image, ("ACROSS", truth)), Read(image, ("ACROSS", truth), ("DOWN", truth))];
-        var (_, targets) = new TrainingTiles(true, 0.5, 1).Draw(fields, 0, 12);
+        var (_, targets) = new TrainingTiles(true, 180, 0.5, 1).Draw(fields, 0, 12);
         Assert.Null(targets[2]);
         Assert.True(targets[0]!.ge(0).all().item<bool>());
         bool[] has = [.. Enumerable.Range(0, 12).Select(tile =>
@@ -133,8 +150,8 @@ public sealed class TrainingTilesTests
         })];
         Assert.Contains(true, has);
         Assert.Contains(false, has);
-        Assert.Null(new TrainingTiles(true, 0.5, 1).Draw(fields[..1], 0, 2).Targets[1]);
-        Assert.All(new TrainingTiles(true, 1, 1).Draw([Read(image)], 0, 2).Targets, Assert.Null);
+        Assert.Null(new TrainingTiles(true, 180, 0.5, 1).Draw(fields[..1], 0, 2).Targets[1]);
+        Assert.All(new TrainingTiles(true, 180, 1, 1).Draw([Read(image)], 0, 2).Targets, Assert.Null);
     }
 
     [Fact]
@@ -148,7 +165,7 @@ public sealed class TrainingTilesTests
         Assert.Equal((130, 150), (field.Width, field.Height));
         for (int step = 0; step < 10; step++)
         {
-            var (contexts, _) = new TrainingTiles(true, 0.5, 1).Draw([field], step, 2);
+            var (contexts, _) = new TrainingTiles(true, 180, 0.5, 1).Draw([field], step, 2);
             Assert.InRange(contexts.abs().max().item<float>(), 0, 1.25f + 1e-5f);
         }
     }
@@ -172,7 +189,7 @@ public sealed class TrainingTilesTests
         var field = Read(image, ("DOWN", truth));
         int Found(double share) => Enumerable.Range(0, 10).Sum(step =>
         {
-            var target = new TrainingTiles(false, share, 2).Draw([field], step, 4).Targets[1]!;
+            var target = new TrainingTiles(false, 180, share, 2).Draw([field], step, 4).Targets[1]!;
             return Enumerable.Range(0, 4).Count(tile => target[tile].narrow(0, 32, 64).narrow(1, 32, 64).max().item<long>() == 255);
         });
 
@@ -189,7 +206,7 @@ public sealed class TrainingTilesTests
         using FunctionImage first = Truth(128, 128, (_, _) => 1), second = Truth(128, 128, (_, _) => 2), third = Truth(128, 128, (_, _) => 3);
         TrainingField[] fields = [Read(image, ("DOWN", first)), Read(image, ("DOWN", second)), Read(image, ("DOWN", third))];
         (fields[0].Weight, fields[1].Weight, fields[2].Weight) = (3, 0, 1);
-        long[] drawn = [.. Enumerable.Range(0, 20).SelectMany(step => new TrainingTiles(false, 0, 1).Draw(fields, step, 10).Targets[1]!.select(1, 0).select(1, 0).data<long>().ToArray())];
+        long[] drawn = [.. Enumerable.Range(0, 20).SelectMany(step => new TrainingTiles(false, 180, 0, 1).Draw(fields, step, 10).Targets[1]!.select(1, 0).select(1, 0).data<long>().ToArray())];
         Assert.DoesNotContain(2, drawn);
         Assert.InRange(drawn.Count(level => level == 1), 125, 175);
     }
