@@ -32,8 +32,8 @@ internal static class ServeCommand
               staingrid key create --state staingrid-service/state --tenant lab --role submit --name "who"
               staingrid serve --http 0.0.0.0:5080 --auth true --tls-certificate cert.pem --tls-key key.pem
 
-            Prints "staingrid: serving URL" when it is ready. Every option but --data is also read from the environment, as STAINGRID_HTTP,
-            STAINGRID_AUTH .. A cluster's silos serve the same with 'staingrid silo --http'.
+            Prints "staingrid: serving URL" when it is ready. Every option but --data, --device, --threads and --verbose is also read from the
+            environment, as STAINGRID_HTTP, STAINGRID_AUTH .. A cluster's silos serve the same with 'staingrid silo --http'.
 
             Exit codes: 0 stopped in good order; 1 it failed; 2 an option is wrong.
             """)

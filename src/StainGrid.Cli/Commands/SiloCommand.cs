@@ -42,7 +42,7 @@ internal static class SiloCommand
             Several machines: give each --advertise with its own address, and a --state that all reach.
 
             Prints "staingrid: silo NAME ready .." when it takes work; logs go to the standard error. At SIGTERM it
-            finishes or returns its blocks and ends with 0. Every option is also read from the environment, with _ for -:
+            finishes or returns its blocks and ends with 0. Every option but --verbose is also read from the environment, with _ for -:
             STAINGRID_REDIS, STAINGRID_CLUSTER, STAINGRID_STATE, STAINGRID_ROLE, STAINGRID_DEVICE, STAINGRID_SILO_PORT ..
             A password of Redis is read from STAINGRID_REDIS_PASSWORD alone. azure:// takes its connection string from
             AZURE_STORAGE_CONNECTION_STRING, or else this machine's identity and the account in AZURE_STORAGE_SERVICE_URI, for the
@@ -59,6 +59,10 @@ internal static class SiloCommand
         {
             try
             {
+                // Program ends the process 3 minutes after the signal.
+                int stop = Number(shutdown, 120);
+                if (stop is < 1 or > 170)
+                    throw new ArgumentException($"--shutdown-timeout {stop} is not 1 to 170 seconds.");
                 var defaults = new StainGridClusterOptions { Redis = "", StateStore = "" };
                 var places = service.Places(parsed);
                 var options = defaults with
@@ -87,7 +91,7 @@ internal static class SiloCommand
                         Threads = Number(threads, 0),
                     },
                     Inputs = new BlobFilesOptions { MaxBytes = (long)Number(inputs, 8) << 30 },
-                    ShutdownTimeout = TimeSpan.FromSeconds(Number(shutdown, 120)),
+                    ShutdownTimeout = TimeSpan.FromSeconds(stop),
                 };
                 string? evicted = await StainGridSilo.RunAsync(
                     options, silo => Ready(options, silo), parsed.GetValue(verbose) ? LogLevel.Information : LogLevel.Warning, cancellationToken: cancellationToken);

@@ -20,7 +20,7 @@ internal sealed class TrainOptions
         HelpName = "default|paper",
     };
 
-    private readonly Option<int?> steps = new("--steps") { Description = "Steps of the optimiser.", HelpName = "N" };
+    private readonly Option<int?> steps = new("--steps") { Description = "Steps of the optimiser. Default: 3000, and for --preset paper 100000.", HelpName = "N" };
     private readonly Option<int?> batch = new("--batch") { Description = "Tiles a step.", HelpName = "N" };
     private readonly Option<double?> rate = new("--rate") { Description = "Adam's learning rate, after the warm-up.", HelpName = "R" };
     private readonly Option<double?> dropout = new("--dropout") { Description = "The probability that an activation of a block is dropped.", HelpName = "P" };

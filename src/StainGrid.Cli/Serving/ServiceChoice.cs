@@ -22,7 +22,7 @@ internal sealed class ServiceChoice
     private readonly Option<string?> registry = RegistryChoice.Option("The model registry (staingrid model push): plates may name all of its models too, by NAME or NAME@HASH.");
     private readonly Option<string?> shares = Setting("shares", "NAME=STORE,..", "Stores that callers may name plates in, as share:NAME/PATH, by commas; TENANT/NAME=STORE is for one tenant alone.");
     private readonly Option<string?> operators = Setting("operator-tenant", "NAME", "The tenant whose keys of role operate see all of the service: the dashboard, and everybody's audit log. Default: operators.");
-    private readonly Option<string?> proxies = Setting("trusted-proxies", "IP,..", "The proxies whose X-Forwarded headers are believed, by commas.");
+    private readonly Option<string?> proxies = Setting("trusted-proxies", "IP|NET,..", "The proxies whose X-Forwarded headers are believed, by commas: addresses, or networks as 10.1.0.0/16.");
     private readonly Option<string?> rate = Setting("requests-per-second", "N", "Requests a second that a caller may make. Default: 200.");
 
     private readonly Option<string?> keepResults = Setting("keep-results", "DAYS", "How long plates and their results are kept from their end. Default: forever.");
@@ -113,13 +113,17 @@ internal sealed class ServiceChoice
             OidcAuthority = Value(parsed, authority),
             OidcAudience = Value(parsed, audience) ?? defaults.OidcAudience,
             OperatorTenant = Value(parsed, operators) ?? defaults.OperatorTenant,
-            TrustedProxies = [.. Split(Value(parsed, proxies)).Select(proxy => IPAddress.TryParse(proxy, out var ip) ? ip : throw new ArgumentException($"--trusted-proxies '{proxy}' is no IP address."))],
+            TrustedProxies = [.. Split(Value(parsed, proxies)).Select(Network)],
             Certificate = Value(parsed, certificate),
             CertificateKey = Value(parsed, certificateKey),
             RequestsPerSecond = Value(parsed, rate) is not { } text ? defaults.RequestsPerSecond
                 : int.TryParse(text, out int number) ? number : throw new ArgumentException($"--requests-per-second '{text}' is not a number."),
         };
     }
+
+    private static IPNetwork Network(string proxy) => IPNetwork.TryParse(proxy, out var network) ? network
+        : IPAddress.TryParse(proxy, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8)
+        : throw new ArgumentException($"--trusted-proxies '{proxy}' is neither an IP address nor a network as 10.1.0.0/16.");
 
     /// <summary>What a list by commas holds.</summary>
     public static string[] Split(string? list) => list?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];

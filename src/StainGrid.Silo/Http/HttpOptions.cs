@@ -42,9 +42,9 @@ public sealed record HttpOptions : IValidatableObject
     [Required]
     public string OperatorTenant { get; init; } = "operators";
 
-    /// <summary>The addresses of proxies whose X-Forwarded headers are believed; empty for none.</summary>
+    /// <summary>The networks of proxies whose X-Forwarded headers are believed; empty for none.</summary>
     [Required]
-    public IReadOnlyList<IPAddress> TrustedProxies { get; init; } = [];
+    public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
 
     /// <summary>Requests a second and caller; four times as many may come at once.</summary>
     [Range(1, 1_000_000)]

@@ -72,8 +72,9 @@ internal static class HttpService
         {
             var forwarded = new ForwardedHeadersOptions { ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost };
             forwarded.KnownProxies.Clear();
-            foreach (var proxy in options.TrustedProxies)
-                forwarded.KnownProxies.Add(proxy);
+            forwarded.KnownIPNetworks.Clear();
+            foreach (var proxies in options.TrustedProxies)
+                forwarded.KnownIPNetworks.Add(proxies);
             app.UseForwardedHeaders(forwarded);
         }
 
