@@ -87,8 +87,9 @@ public sealed class OrleansStainGridClient : IStainGridClient
     /// <inheritdoc/>
     public async Task DeleteAsync(string plateId, CancellationToken cancellationToken = default)
     {
-        await GetAsync(plateId, cancellationToken);
-        await Ask(() => GrainClient.AskAsync(() => Service.DeleteAsync(plateId), null, cancellationToken), cancellationToken);
+        var status = await Ask(() => client.GetPlateAsync(Key(plateId), cancellationToken), cancellationToken);
+        await Ask(() => GrainClient.AskAsync(() => Service.DeleteAsync(plateId), null, cancellationToken), cancellationToken);   // also of one that is going already
+        Known(status);
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using Azure.Storage.Blobs;
+using Orleans.Core.Internal;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -8,7 +9,7 @@ using static StainGrid.Grains.Tests.PlateRuns;
 
 namespace StainGrid.Grains.Tests;
 
-/// <summary>Plates that are deleted.</summary>
+/// <summary>Plates that are deleted, or cancelled, also while something fails.</summary>
 public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsyncLifetime
 {
     private EmbeddedSilo? silo;
@@ -99,12 +100,52 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
     }
 
     [Fact]
+    public async Task A_deletion_that_cannot_succeed_goes_on_by_what_it_is_asked_for_again()
+    {
+        var request = Request("E01");
+        var failing = new FailingStore(new FolderBlobStore(slides.File("corrected")));
+        await using var other = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: failing, cancellationToken: Stop);
+        var client = new GrainClient(other.Grains);
+        await RunAsync(client, "corrected", request);
+        failing.Fails = true;
+        await client.DeletePlateAsync("corrected", withResult: false, Stop);
+        await UntilAsync(() => failing.Failures > 0);
+        await Task.Delay(200, Stop);
+        await client.DeletePlateAsync("corrected", withResult: true, Stop);
+        failing.Fails = false;
+        await UntilAsync(() => !Directory.Exists(request.Output));
+        for (var deadline = DateTime.UtcNow.AddSeconds(60); (await KeysAsync(new FolderBlobStore(slides.File("corrected")))).Contains("plate-plate/corrected.json"); await Task.Delay(100, Stop))
+            Assert.True(DateTime.UtcNow < deadline, "The record stays.");
+    }
+
+    [Fact]
+    public async Task A_plate_of_the_same_id_is_stained_whole_also_where_only_late_slides_of_the_one_before_are_left()
+    {
+        string[] wells = [.. Enumerable.Range(1, 17).Select(column => $"A{column:00}")];
+        var request = Request(wells);
+        Assert.Equal(PlateState.Complete, (await RunAsync(Client, "again", request)).State);
+        await Client.DeletePlateAsync("again", withResult: true, Stop);
+        await UntilAsync(() => !Directory.Exists(request.Output));
+        foreach (string well in wells[..16])
+        {
+            var slide = silo!.Grains.GetGrain<ISlideGrain>($"again/A/{int.Parse(well[1..], System.Globalization.CultureInfo.InvariantCulture)}/0/0.0");
+            Assert.Equal(SlideState.Complete, (await slide.GetStatusAsync()).State);   // so this is how slides are called
+            await slide.AsReference<IGrainManagementExtension>().DeactivateOnIdle(Stop);
+            for (var deadline = DateTime.UtcNow.AddSeconds(30); (await slide.GetStatusAsync()).State != SlideState.New; await Task.Delay(50, Stop))
+                Assert.True(DateTime.UtcNow < deadline, "It stays.");
+        }
+
+        Assert.Equal(PlateState.Complete, (await AgainAsync("again", request)).State);
+        Assert.All(wells, well => Assert.True(File.Exists(Path.Combine(request.Output, $"A/{well[1..].TrimStart('0')}/0/.zattrs")), well));
+    }
+
+    [Fact]
     public async Task A_deletion_that_is_asked_for_twice_leaves_the_next_plate_of_the_id_alone()
     {
         var request = Request("D01");
         var state = new FolderBlobStore(slides.File("twice"));
         var calls = new DeletingCalls();
-        await using var twice = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, configure: host => host.AddIncomingGrainCallFilter(calls), cancellationToken: Stop);
+        await using var twice = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: new FailingStore(state) { Waits = calls.Arrived.Task }, configure: host => host.AddIncomingGrainCallFilter(calls), cancellationToken: Stop);
         var client = new GrainClient(twice.Grains);
         await RunAsync(client, "twice", request);
         var plate = twice.Grains.GetGrain<IPlateGrain>("twice");
@@ -126,6 +167,25 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         Assert.Contains("twice", Index(), StringComparison.Ordinal);
 
         string Index() => File.ReadAllText(Directory.EnumerateFiles(state.Root, "*.json", SearchOption.AllDirectories).Single(file => file.Contains("plateindex", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public async Task Slides_of_a_cancelled_plate_stop_also_where_the_list_of_plates_cannot_be_told()
+    {
+        var request = Request("F01");
+        File.Move(slides.RandomSlide(900, 900)[0], Path.Combine(request.Source, "F01.png"), overwrite: true);   // more than is done in a moment
+        request = request with { Settings = request.Settings with { Stride = 16, BatchSize = 1 } };
+        var list = new FailingList();
+        await using var other = await EmbeddedSilo.StartAsync(new DeviceOptions { Threads = 1 }, state: new FolderBlobStore(slides.File("cancelled")), configure: host => host.AddIncomingGrainCallFilter(list), cancellationToken: Stop);
+        await new GrainClient(other.Grains).SubmitPlateAsync("cancelled", request, Stop);
+        var field = other.Grains.GetGrain<ISlideGrain>("cancelled/F/1/0/0.0");
+        for (var deadline = DateTime.UtcNow.AddSeconds(60); (await field.GetStatusAsync()).TilesDone == 0; await Task.Delay(20, Stop))
+            Assert.True(DateTime.UtcNow < deadline, "It does not begin.");
+        list.Fails = true;
+        await Assert.ThrowsAsync<TimeoutException>(() => other.Grains.GetGrain<IPlateGrain>("cancelled").CancelAsync());
+        Assert.Equal(PlateState.Cancelled, (await new GrainClient(other.Grains).GetPlateAsync("cancelled", Stop)).State);
+        for (var deadline = DateTime.UtcNow.AddSeconds(60); await field.GetStatusAsync() is var status && status.State != SlideState.Cancelled; await Task.Delay(20, Stop))
+            Assert.True(DateTime.UtcNow < deadline && status.State != SlideState.Complete, $"It is {status.State}.");
     }
 
     [Theory]
@@ -214,8 +274,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         };
     }
 
-    // The second call, of the deletion itself, waits for the third, and that until it may go on.
-    // Holds the call of the deletion that was asked for late until it is let go, and the work of the first one until that call is there.
+    // Holds the call of the deletion that was asked for late until it is let go.
     private sealed class DeletingCalls : IIncomingGrainCallFilter
     {
         public const string Late = "late";
@@ -232,15 +291,11 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         {
             if (context.Grain is PlateIndexGrain && context.MethodName == nameof(IPlateIndexGrain.DeletingAsync))
             {
-                int call = Interlocked.Increment(ref count);
+                Interlocked.Increment(ref count);
                 if (RequestContext.Get(Late) is true)
                 {
                     Arrived.SetResult();
                     await Go.Task;
-                }
-                else if (call > 1)
-                {
-                    await Arrived.Task;
                 }
             }
 
@@ -248,10 +303,20 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         }
     }
 
+    private sealed class FailingList : IIncomingGrainCallFilter
+    {
+        public bool Fails { get; set; }
+
+        public Task Invoke(IIncomingGrainCallContext context) => Fails && context.Grain is PlateIndexGrain && context.MethodName == nameof(IPlateIndexGrain.SetAsync)
+            ? throw new TimeoutException("The list is away.") : context.Invoke();
+    }
+
     // A real store, whose deletions fail when they are told to.
     private sealed class FailingStore(IBlobStore store) : IBlobStore
     {
         public bool Fails { get; set; }
+
+        public Task Waits { get; init; } = Task.CompletedTask;
 
         public string? FailsAt { get; set; }
 
@@ -271,8 +336,9 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
 
         public Task<bool> ExistsAsync(string key, CancellationToken cancellationToken) => store.ExistsAsync(key, cancellationToken);
 
-        public Task DeleteAsync(string key, string? etag, CancellationToken cancellationToken)
+        public async Task DeleteAsync(string key, string? etag, CancellationToken cancellationToken)
         {
+            await Waits.WaitAsync(cancellationToken);
             if (Fails || key == FailsAt)
             {
                 Failures++;
@@ -280,7 +346,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
             }
 
             Deleted.Enqueue(key);
-            return store.DeleteAsync(key, etag, cancellationToken);
+            await store.DeleteAsync(key, etag, cancellationToken);
         }
 
         public IAsyncEnumerable<string> ListAsync(string prefix, CancellationToken cancellationToken) => store.ListAsync(prefix, cancellationToken);

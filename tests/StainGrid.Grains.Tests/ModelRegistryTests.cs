@@ -109,6 +109,7 @@ public sealed class ModelRegistryTests(BlobInputs inputs) : IClassFixture<BlobIn
         string hash = pushed.Version.Sha256;
         foreach (string wrong in (string[])["", hash[..7], "../../etc", hash + "0", "xxxxxxxxxx"])
             await Assert.ThrowsAsync<ArgumentException>(() => registry.FindAsync($"neuron@{wrong}", Stop));
+        Assert.DoesNotContain("SECRET", (await Assert.ThrowsAsync<ArgumentException>(() => registry.PushAsync("https://store.example/m.safetensors?sig=SECRET", "neuron", "ann", Stop))).Message, StringComparison.Ordinal);
         string unknown = hash[..8] == "00000000" ? "11111111" : "00000000";
         Assert.Contains($"no version {unknown}", (await Assert.ThrowsAsync<ModelNotFoundException>(() => registry.PinAsync("neuron", unknown, "ann", Stop))).Message, StringComparison.Ordinal);
         Assert.Contains("no model 'absent'", (await Assert.ThrowsAsync<ModelNotFoundException>(() => registry.FindAsync("absent", Stop))).Message, StringComparison.Ordinal);

@@ -185,6 +185,25 @@ public class SlideTests(Slides slides) : IClassFixture<Slides>
     }
 
     [Fact]
+    public async Task A_slide_whose_output_is_removed_fails_and_is_not_computed_for_ever()
+    {
+        var request = slides.Request(slides.RandomSlide(1100, 1100)).Set(settings => settings with { BlockSide = 2, Stride = 128 });
+        SlideStatus? last = null;
+        await foreach (var status in slides.Client.WatchAsync(await slides.Client.SubmitAsync(request), Stop))
+        {
+            last = status;
+            if (status.ChunksDone > 0 && File.Exists(Path.Combine(request.Output, SlideOutput.MarkerKey)))
+            {
+                File.Delete(Path.Combine(request.Output, SlideOutput.MarkerKey));
+                Directory.Delete(Path.Combine(request.Output, BandCommits.Prefix), recursive: true);
+            }
+        }
+
+        Assert.Equal(SlideState.Failed, last!.State);
+        Assert.Contains("removed while", last.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_stopped_slide_with_other_labels_reuses_nothing()
     {
         var request = slides.Request(slides.RandomSlide(700, 700)).Set(settings => settings with { BlockSide = 2, Stride = 128 });

@@ -193,6 +193,7 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
         }
 
         new HttpOptions { Listen = "[::1]:0", Service = places }.ThrowIfInvalid();
+        Assert.Contains("--registry", Assert.Throws<ArgumentException>(new HttpOptions { Service = places with { Registry = "https://" } }.ThrowIfInvalid).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(new HttpOptions { Service = places, RequireAuthentication = true, OidcAuthority = "http://elsewhere.example" }.ThrowIfInvalid);
         Assert.Throws<ArgumentException>(new HttpOptions { Service = places with { Shares = new Dictionary<string, string> { ["../x"] = "/" } } }.ThrowIfInvalid);
     }

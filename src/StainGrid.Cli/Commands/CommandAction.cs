@@ -36,7 +36,7 @@ internal static class CommandAction
                 Console.Error.WriteLine($"staingrid: {e.Message.Split('\n')[0]}");
                 return ExitCodes.Usage;
             }
-            catch (Exception e) when (Reason(e, cancellationToken) is { } reason)
+            catch (Exception e) when (Reason(e, parsed, cancellationToken) is { } reason)
             {
                 if (json)
                     ResultReport.Failure(Subject(parsed), reason, json);
@@ -51,11 +51,12 @@ internal static class CommandAction
         command.Runs((parsed, cancellationToken) => Task.Run(() => work(parsed, cancellationToken)), stopped);
 
     // Null for a fault of our own.
-    private static string? Reason(Exception error, CancellationToken cancellationToken) => error switch
+    private static string? Reason(Exception error, ParseResult parsed, CancellationToken cancellationToken) => error switch
     {
         ImageException or ModelFileException or ModelNotFoundException or TrainingException or SlideException or PlateException or StainGridException or ClusterException
             or IOException or UnauthorizedAccessException or CryptographicException or HttpRequestException => error.Message,
-        _ when error.IsTransient(cancellationToken) => $"The cluster does not answer ({error.Message.Split('\n')[0]}). Ask again.",
+        _ when error.IsTransient(cancellationToken) && parsed.CommandResult.Command.Options.Any(option => option.Name == "--redis") => $"The cluster does not answer ({error.Message.Split('\n')[0]}). Ask again.",
+        TimeoutException => error.Message,
         _ => null,
     };
 

@@ -24,7 +24,7 @@ internal static class DoctorCommand
             """
             Look whether this machine, its stores and its cluster are fit to stain, and say what to do. On a lone machine before anything runs,
             beside silos that run, or in a silo's container with the same environment: options are of those of 'staingrid silo', also read from the
-            environment (STAINGRID_REDIS, STAINGRID_STATE ..). What is not given is not checked. Stores are written to below doctor/ and left as they were; the registry is only read.
+            environment (STAINGRID_REDIS, STAINGRID_STATE ..). What is not given is not checked. Stores are written to below doctor/ and emptied of it; a folder that is not there is made. The registry is only read.
 
             Each line begins with OK, WARN (it works, but not for long or not for all), FAIL or SKIP, and ends with what to do.
             Exit codes: 0 nothing failed; 1 something failed; 2 an option is wrong.

@@ -48,9 +48,10 @@ internal abstract class PlateAccess : IAsyncDisposable
 
         public override async Task DeleteAsync(string plate, bool withResult, CancellationToken cancellationToken)
         {
-            if ((await grains.GetPlateAsync(plate, cancellationToken)).State == PlateState.New)
+            var status = await grains.GetPlateAsync(plate, cancellationToken);
+            await grains.DeletePlateAsync(plate, withResult, cancellationToken);   // also one that is going already
+            if (status.State == PlateState.New)
                 throw new PlateException($"There is no plate {plate}. See 'staingrid plate list'.");
-            await grains.DeletePlateAsync(plate, withResult, cancellationToken);
         }
 
         public override async IAsyncEnumerable<PlateSummary> ListAsync([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)

@@ -33,9 +33,14 @@ public sealed record SlideRequest
     /// <summary>The trace that the slide's work belongs to, as a W3C traceparent; null where nobody traces it.</summary>
     [Id(8)] public string? TraceParent { get; init; }
 
+    /// <summary>When the plate was submitted: one of the same id that was deleted was another, and what is left of its slides is not this plate's. Null for a slide
+    /// alone, and from silos that do not tell.</summary>
+    [Id(9)] public DateTimeOffset? PlateSubmitted { get; init; }
+
     /// <summary>Whether this and <paramref name="other"/> ask for the same; signatures of URLs do not matter, since they are renewed, nor does who traces it.</summary>
     public bool SameAs(SlideRequest other) =>
-        other is not null && this with { Files = other.Files, Output = other.Output, Settings = other.Settings, TraceParent = other.TraceParent } == other
+        other is not null && this with { Files = other.Files, Output = other.Output, Settings = other.Settings, TraceParent = other.TraceParent, PlateSubmitted = other.PlateSubmitted } == other
+        && (PlateSubmitted is null || other.PlateSubmitted is null || PlateSubmitted == other.PlateSubmitted)
         && Files.Select(StainSettings.Place).SequenceEqual(other.Files.Select(StainSettings.Place))
         && StainSettings.Place(Output) == StainSettings.Place(other.Output) && Settings.SameAs(other.Settings);
 

@@ -11,7 +11,7 @@ public interface ITileGrain : IGrainWithStringKey
     [Alias("start")]
     Task StartAsync();
 
-    /// <summary>Finishes the blocks that the device has begun, returns the others and asks for no more.</summary>
-    [Alias("stop"), AlwaysInterleave]
+    /// <summary>Finishes the blocks that the device has begun, returns the others and asks for no more. Who stops it decides how long that may take.</summary>
+    [Alias("stop"), AlwaysInterleave, ResponseTimeout("01:00:00")]
     Task StopAsync();
 }

@@ -23,6 +23,7 @@ public sealed partial class PlateGrain(
 {
     private const string Reminder = "wake";
     private const int SlidesAtOnce = 16;
+    private const int MostDoublings = 6;
     private static readonly TimeSpan ReminderPeriod = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(200);
@@ -39,6 +40,7 @@ public sealed partial class PlateGrain(
     private bool ran;
     private bool ending;
     private bool deleting;
+    private int failedDeletions;
     private string? waiting;
     private Task? run;
     private PlateOutput? output;
@@ -228,10 +230,16 @@ public sealed partial class PlateGrain(
             await ReadAsync();
             throw;
         }
-
-        Telemetry.Field(FieldState.Cancelled, null, cancelled);
-        foreach (var slide in slides)
-            slide.CancelAsync().Ignore();
+        finally
+        {
+            // Also where it is durable and could not be told: asked again it is cancelled already.
+            if (Record.State == PlateState.Cancelled)
+            {
+                Telemetry.Field(FieldState.Cancelled, null, cancelled);
+                foreach (var slide in slides)
+                    slide.CancelAsync().Ignore();
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -270,12 +278,14 @@ public sealed partial class PlateGrain(
         ArgumentNullException.ThrowIfNull(deletion);
         if (Record.Request is null)
             return;
-        if (Record.Deletion is null)
-        {
-            if (!IsFinal)
-                throw new PlateException("The plate runs. Cancel it, then delete it.") { IsConflict = true };
+        if (Record.Deletion is null && !IsFinal)
+            throw new PlateException("The plate runs. Cancel it, then delete it.") { IsConflict = true };
 
-            // Durable first: what has begun to go must not be taken for a plate any more.
+        // One that cannot succeed, by a signature that has expired, say, goes on by what it is asked for again.
+        if (Record.Deletion is null || (Record.Deletion != deletion && !deleting))
+        {
+            // Durable first: what has begun to go must not be taken for a plate any more, and nothing goes before that.
+            deleting = true;
             Record.Deletion = deletion;
             try
             {
@@ -286,32 +296,39 @@ public sealed partial class PlateGrain(
                 await ReadAsync();
                 throw;
             }
+            finally
+            {
+                deleting = false;
+            }
 
             durable = [];
             Change();
         }
 
-        await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
-        await Index.DeletingAsync(PlateId);
-        if (Record.Deletion is null)
-            return;   // it ended meanwhile
         if (!ended.IsCancellationRequested && !deleting)
         {
             DelayDeactivation(Timeout.InfiniteTimeSpan);
             run = DeleteAllAsync(run);
         }
+
+        await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
+        await Index.DeletingAsync(PlateId);
     }
 
     /// <inheritdoc/>
     public Task WakeAsync()
     {
         Go();
-        return Record.Deletion is null ? Index.ForgetAsync(PlateId) : Task.CompletedTask;   // its deletion was stopped between its last two steps, or asked for again there
+        if (Record.Deletion is not null)
+            return Task.CompletedTask;
+        if (Record.Request is null)
+            DeactivateOnIdle();
+        return Index.ForgetAsync(PlateId);   // its deletion was stopped between its last two steps, or asked for again there
     }
 
     private void Go()
     {
-        if ((Record.State == PlateState.Running || Record.Deletion is not null) && run is null or { IsCompleted: true } && !ended.IsCancellationRequested)
+        if ((Record.State == PlateState.Running || Record.Deletion is not null) && run is null or { IsCompleted: true } && !deleting && !ended.IsCancellationRequested)
         {
             DelayDeactivation(Timeout.InfiniteTimeSpan);
             run = Record.Deletion is null ? RunAsync() : DeleteAllAsync(Task.CompletedTask);
@@ -482,6 +499,7 @@ public sealed partial class PlateGrain(
     private async Task DeleteAllAsync(Task? before)
     {
         deleting = true;
+        var pause = TimeSpan.Zero;
         try
         {
             if (before is not null)
@@ -506,7 +524,7 @@ public sealed partial class PlateGrain(
             else
             {
                 // The id was used again since the record went.
-                run = null;
+                (run, deleting) = (null, false);
                 Go();
             }
         }
@@ -523,12 +541,12 @@ public sealed partial class PlateGrain(
         {
             // The store fails, or a silo was lost: the plate is woken again.
             LogDeleting(logger, e, PlateId);
-            await Task.Delay(Beat);
+            pause = Beat * (1 << failedDeletions);
+            failedDeletions = Math.Min(failedDeletions + 1, MostDoublings);
         }
-        finally
-        {
-            deleting = false;
-        }
+
+        deleting = false;
+        await Task.Delay(pause, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
     }
 
     private async Task DeleteResultAsync(PlateRequest request, PlateDeletion deletion)
@@ -597,6 +615,7 @@ public sealed partial class PlateGrain(
             KeepComplete = true,
             ModelSha256 = Record.ModelSha256,
             TraceParent = trace?.Id,
+            PlateSubmitted = Record.Submitted,
         };
         var status = new SlideStatus(SlideState.New, -1, 0, 0, 0, 0, null, null);
         while (!status.IsFinal)

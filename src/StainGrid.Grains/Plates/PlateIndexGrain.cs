@@ -24,15 +24,10 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
         .Max(plate => (DateTimeOffset?)RetentionDue.LastUse(plate)));
 
     /// <inheritdoc/>
-    public Task DeletingAsync(string plateId)
-    {
-        plates.State.Plates.Remove(plateId);
-        plates.State.Deleting.Add(plateId);
-        return SaveAsync();
-    }
+    public Task DeletingAsync(string plateId) => SavedAsync(plates.State.Plates.Remove(plateId) | plates.State.Deleting.Add(plateId));
 
     /// <inheritdoc/>
-    public Task ForgetAsync(string plateId) => plates.State.Deleting.Remove(plateId) ? SaveAsync() : Task.CompletedTask;
+    public Task ForgetAsync(string plateId) => SavedAsync(plates.State.Deleting.Remove(plateId));
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<PlateSummary>> ListAsync() => Task.FromResult<IReadOnlyList<PlateSummary>>([.. NewestFirst(plates.State.Plates.Values)]);
@@ -67,6 +62,9 @@ public sealed class PlateIndexGrain([PersistentState("plates")] IPersistentState
 
     private static int Order(PlateSummary one, PlateSummary other) =>
         other.Submitted.CompareTo(one.Submitted) is var order and not 0 ? order : string.CompareOrdinal(one.PlateId, other.PlateId);
+
+    // Also what was changed before, where it is being written, or was not.
+    private Task SavedAsync(bool isChanged) => isChanged || next is not null || writing is { IsCompletedSuccessfully: false } ? SaveAsync() : Task.CompletedTask;
 
     // The list grows: it is written once for all that ask while it is being written.
     private Task SaveAsync() => next ??= WriteAsync();

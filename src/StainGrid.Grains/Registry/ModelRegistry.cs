@@ -173,6 +173,8 @@ public sealed partial class ModelRegistry(string address, IBlobStore? opened = n
 
     private static ModelVersion Describe(string path, string by)
     {
+        if (BlobAddress.IsBlob(path))
+            throw new ArgumentException($"{BlobAddress.Show(path)} is in a store. Give a file of this machine's.");
         using var model = StainModel.Load(path);
         return new ModelVersion(
             model.Sha256, new FileInfo(path).Length, [.. model.Metadata.Labels.Select(label => label.Name)],

@@ -158,7 +158,17 @@ public sealed partial class ServiceGrain(ServiceOptions options, ModelFiles mode
             throw new PlateException("The model cannot be had now: the service's registry fails. Submit again later; the operator's log says more.");
         }
 
-        var names = options.Models.Select(model => model.Key).Concat((await RegistryAsync()).Select(model => model.Name)).Distinct();
+        IEnumerable<string> names;
+        try
+        {
+            names = (await ListModelsAsync()).Select(model => model.Name);
+        }
+        catch (Exception e) when (e is BlobStoreException or Model.ModelFileException)
+        {
+            LogModel(logger, e, reference.Split('@')[0]);
+            names = options.Models.Select(model => model.Key);
+        }
+
         throw new PlateException($"There is no such model here. There are: {string.Join(", ", names)}{(registry is null ? "" : "; a version of one is NAME@HASH with at least the first 8 digits of its hash")}.");
     }
 

@@ -47,8 +47,23 @@ public sealed record ServiceOptions : IValidatableObject
             yield return new ValidationResult("The service has no model. Give one.");
         if (Registry is null && Models.FirstOrDefault(model => model.Value.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal)) is { Value: { } named })
             yield return new ValidationResult($"The model {named} is of a registry (--registry), which is not given.");
+        if (Registry is not null && Refusal(Registry) is { } refusal)
+            yield return new ValidationResult($"--registry: {refusal}");
         if (((TimeSpan?[])[Retention.Results, Retention.Uploads, Retention.Audit]).Any(age => age <= TimeSpan.Zero))
             yield return new ValidationResult("What is kept is kept for a while (--keep-results, --keep-uploads, --keep-audit): give days above 0, or forever.");
+    }
+
+    private static string? Refusal(string store)
+    {
+        try
+        {
+            BlobStores.Open(store);
+            return null;
+        }
+        catch (Exception e) when (e is BlobStoreException or ArgumentException)
+        {
+            return e.Message;
+        }
     }
 
     /// <summary>The address of what a source names, for a tenant.</summary>

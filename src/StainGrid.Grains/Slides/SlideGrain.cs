@@ -15,6 +15,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
 {
     private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan DropPatience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan WritePatience = TimeSpan.FromSeconds(5);
 
     private readonly CancellationTokenSource cancelled = new();
     private readonly TaskCompletionSource allChunks = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -24,6 +25,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     private SlideJob? job;
     private SlideTracker? tracker;
     private IGrainTimer? reconciling;
+    private Task running = Task.CompletedTask;
     private Task? ending;
     private int retries;
     private double wasted;
@@ -46,7 +48,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
         if (status.State == SlideState.New)
         {
             Change(status with { State = SlideState.Preparing });
-            RunAsync(request).Ignore();
+            running = RunAsync(request);
         }
 
         return Task.CompletedTask;
@@ -61,7 +63,13 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
     }
 
     /// <inheritdoc/>
-    public Task CancelAsync() => EndAsync(SlideState.Cancelled);
+    public async Task CancelAsync()
+    {
+        await EndAsync(SlideState.Cancelled);
+
+        // What it is writing itself, a marker or the pyramid, may be on its way: who deletes the output comes after that.
+        await running.WaitAsync(WritePatience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+    }
 
     /// <inheritdoc/>
     public Task ReportTilesAsync(int tiles)
@@ -216,7 +224,7 @@ public sealed partial class SlideGrain(SlidePreparation preparation, SlideImageC
             allChunks.TrySetResult();
     }
 
-    // Lets go of what others hold of the slide, then makes the status final: nothing of it is written any more by then.
+    // Lets go of what others hold of the slide, then makes the status final.
     private Task EndAsync(SlideState state, string? error = null, bool quarantined = false, string? errorType = null) =>
         ending ??= EndOnceAsync(state, error, quarantined, errorType);
 

@@ -115,10 +115,10 @@ public sealed class SlideOutput
         etag = await MarkAsync(OutputMarker.Complete, epoch, etag, cancellationToken);
     }
 
-    /// <summary>The epoch of the output's last start; 0 where there was none.</summary>
-    /// <exception cref="BlobStoreException">The store fails.</exception>
+    /// <summary>The epoch of the output's last start.</summary>
+    /// <exception cref="BlobStoreException">The store fails, or the output was removed since.</exception>
     public static async Task<long> EpochAsync(IBlobStore store, CancellationToken cancellationToken = default) =>
-        (await ReadMarkerAsync(store, cancellationToken)).Marker?.Epoch ?? 0;
+        (await ReadMarkerAsync(store, cancellationToken)).Marker?.Epoch ?? throw new BlobStoreException($"{store.Name}: the output was removed while it was written. Stain it again.");
 
     /// <summary>"complete" or "incomplete" for an output of ours; null where it is not one.</summary>
     public static async Task<string?> StateAsync(IBlobStore store, CancellationToken cancellationToken = default) =>

@@ -39,13 +39,12 @@ public sealed class BandCommits
 
     /// <summary>Reads a band and claims it for the job's epoch.</summary>
     /// <exception cref="StaleSlideException">It is claimed for a higher one.</exception>
-    /// <exception cref="BlobStoreException">The store fails, or the record is damaged.</exception>
+    /// <exception cref="BlobStoreException">The store fails, the record is damaged, or the output was removed.</exception>
     public static async Task<BandCommits> ClaimAsync(IBlobStore store, SlideJob job, int band)
     {
         ArgumentNullException.ThrowIfNull(job);
         var commits = new BandCommits(store, job, band);
-        if (await SlideOutput.EpochAsync(store) != job.Epoch)
-            throw commits.Stale();   // a start of another plan clears the bands' records too, and a deletion the marker: what comes late must not write there again
+        await commits.CheckStartAsync();   // a start of another plan clears the bands' records too, and a deletion the marker: what comes late must not write there again
         await commits.UpdateAsync(record => record.Epoch < job.Epoch ? record with { Epoch = job.Epoch } : null, read: true);
         return commits;
     }
@@ -80,7 +79,23 @@ public sealed class BandCommits
 
     /// <summary>Looks whether the band is still this job's: a silo that was paused may have missed another's claim.</summary>
     /// <exception cref="StaleSlideException">It is not.</exception>
-    public Task CheckAsync() => UpdateAsync(record => record.Epoch != job.Epoch ? throw Stale() : null, read: true);
+    /// <exception cref="BlobStoreException">The store fails, or the output was removed.</exception>
+    public async Task CheckAsync()
+    {
+        await UpdateAsync(_ => null, read: true);
+        if (record.Epoch == job.Epoch)
+            return;
+        if (etag is not null)
+            throw Stale();
+        await CheckStartAsync();
+        throw new BlobStoreException($"{store.Name}: {Key(band)} was removed while the output was written. Stain it again.");
+    }
+
+    private async Task CheckStartAsync()
+    {
+        if (await SlideOutput.EpochAsync(store) != job.Epoch)
+            throw Stale();
+    }
 
     private StaleSlideException Stale() => new($"{job.Name}, band {band}: the slide was started again since; this start's work is not needed.");
 

@@ -17,7 +17,7 @@ namespace StainGrid.Silo;
 internal static class SiloTelemetry
 {
     // Orleans has some two hundred, and those of QueueGauges come again some hundred times a day at most.
-    private const int MostInstruments = 50_000;
+    private const int MostInstruments = 500_000;
     private const string Variables = "OTEL_";
     private const string EndpointVariable = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
