@@ -92,8 +92,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
 
         // Nobody asks: the new silo finds it by itself.
         await using var second = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: state, cancellationToken: Stop);
-        for (var deadline = DateTime.UtcNow.AddSeconds(60); (await KeysAsync(state)).Any(key => key.Contains("long", StringComparison.Ordinal)); await Task.Delay(100, Stop))
-            Assert.True(DateTime.UtcNow < deadline, "It did not go on.");
+        await UntilAsync(async () => !(await KeysAsync(state)).Any(key => key.Contains("long", StringComparison.Ordinal)));
         await Task.Delay(500, Stop);
         string index = await File.ReadAllTextAsync(Path.Combine(state.Root, (await KeysAsync(state)).Single(key => key.Contains("plateindex", StringComparison.Ordinal))), Stop);
         Assert.DoesNotContain("long", index, StringComparison.Ordinal);
@@ -103,7 +102,8 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
     public async Task A_deletion_that_cannot_succeed_goes_on_by_what_it_is_asked_for_again()
     {
         var request = Request("E01");
-        var failing = new FailingStore(new FolderBlobStore(slides.File("corrected")));
+        var state = new FolderBlobStore(slides.File("corrected"));
+        var failing = new FailingStore(state);
         await using var other = await EmbeddedSilo.StartAsync(new DeviceOptions(), state: failing, cancellationToken: Stop);
         var client = new GrainClient(other.Grains);
         await RunAsync(client, "corrected", request);
@@ -114,8 +114,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         await client.DeletePlateAsync("corrected", withResult: true, Stop);
         failing.Fails = false;
         await UntilAsync(() => !Directory.Exists(request.Output));
-        for (var deadline = DateTime.UtcNow.AddSeconds(60); (await KeysAsync(new FolderBlobStore(slides.File("corrected")))).Contains("plate-plate/corrected.json"); await Task.Delay(100, Stop))
-            Assert.True(DateTime.UtcNow < deadline, "The record stays.");
+        await UntilAsync(async () => !(await KeysAsync(state)).Contains("plate-plate/corrected.json"));
     }
 
     [Fact]
@@ -131,8 +130,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
             var slide = silo!.Grains.GetGrain<ISlideGrain>($"again/A/{int.Parse(well[1..], System.Globalization.CultureInfo.InvariantCulture)}/0/0.0");
             Assert.Equal(SlideState.Complete, (await slide.GetStatusAsync()).State);   // so this is how slides are called
             await slide.AsReference<IGrainManagementExtension>().DeactivateOnIdle(Stop);
-            for (var deadline = DateTime.UtcNow.AddSeconds(30); (await slide.GetStatusAsync()).State != SlideState.New; await Task.Delay(50, Stop))
-                Assert.True(DateTime.UtcNow < deadline, "It stays.");
+            await UntilAsync(async () => (await slide.GetStatusAsync()).State == SlideState.New, seconds: 30);
         }
 
         Assert.Equal(PlateState.Complete, (await AgainAsync("again", request)).State);
@@ -179,13 +177,16 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
         await using var other = await EmbeddedSilo.StartAsync(new DeviceOptions { Threads = 1 }, state: new FolderBlobStore(slides.File("cancelled")), configure: host => host.AddIncomingGrainCallFilter(list), cancellationToken: Stop);
         await new GrainClient(other.Grains).SubmitPlateAsync("cancelled", request, Stop);
         var field = other.Grains.GetGrain<ISlideGrain>("cancelled/F/1/0/0.0");
-        for (var deadline = DateTime.UtcNow.AddSeconds(60); (await field.GetStatusAsync()).TilesDone == 0; await Task.Delay(20, Stop))
-            Assert.True(DateTime.UtcNow < deadline, "It does not begin.");
+        await UntilAsync(async () => (await field.GetStatusAsync()).TilesDone > 0);
         list.Fails = true;
         await Assert.ThrowsAsync<TimeoutException>(() => other.Grains.GetGrain<IPlateGrain>("cancelled").CancelAsync());
         Assert.Equal(PlateState.Cancelled, (await new GrainClient(other.Grains).GetPlateAsync("cancelled", Stop)).State);
-        for (var deadline = DateTime.UtcNow.AddSeconds(60); await field.GetStatusAsync() is var status && status.State != SlideState.Cancelled; await Task.Delay(20, Stop))
-            Assert.True(DateTime.UtcNow < deadline && status.State != SlideState.Complete, $"It is {status.State}.");
+        await UntilAsync(async () =>
+        {
+            var status = await field.GetStatusAsync();
+            Assert.NotEqual(SlideState.Complete, status.State);
+            return status.State == SlideState.Cancelled;
+        });
     }
 
     [Theory]
@@ -238,10 +239,12 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
 
     private static async Task<List<string>> KeysAsync(FolderBlobStore store) => await store.ListAsync("", Stop).ToListAsync(Stop);
 
-    private static async Task UntilAsync(Func<bool> there)
+    private static Task UntilAsync(Func<bool> there) => UntilAsync(() => Task.FromResult(there()));
+
+    private static async Task UntilAsync(Func<Task<bool>> there, int seconds = 60)
     {
-        for (var deadline = DateTime.UtcNow.AddSeconds(60); !there(); await Task.Delay(50, Stop))
-            Assert.True(DateTime.UtcNow < deadline, "It did not come within a minute.");
+        for (var deadline = DateTime.UtcNow.AddSeconds(seconds); !await there(); await Task.Delay(50, Stop))
+            Assert.True(DateTime.UtcNow < deadline, $"It did not come within {seconds} s.");
     }
 
     // As soon as the one of the id before is gone.

@@ -45,7 +45,7 @@ public sealed record ServiceOptions : IValidatableObject
 
         if (Models.Count == 0)
             yield return new ValidationResult("The service has no model. Give one.");
-        if (Registry is null && Models.FirstOrDefault(model => model.Value.StartsWith(ModelRegistry.Scheme, StringComparison.Ordinal)) is { Value: { } named })
+        if (Registry is null && Models.FirstOrDefault(model => ModelRegistry.NameOf(model.Value) is not null) is { Value: { } named })
             yield return new ValidationResult($"The model {named} is of a registry (--registry), which is not given.");
         if (Registry is not null && Refusal(Registry) is { } refusal)
             yield return new ValidationResult($"--registry: {refusal}");
