@@ -466,6 +466,7 @@ public sealed partial class PlateGrain(
             }
 
             await Task.WhenAll(tasks.Values);
+            await ListAsync([.. tasks.Keys]);   // also those that ended just before a cancel
             tasks.Clear();
             if (!Current())
                 return;
@@ -656,9 +657,12 @@ public sealed partial class PlateGrain(
         trace?.SetStatus(status.State == SlideState.Complete ? ActivityStatusCode.Ok : ActivityStatusCode.Error, status.Error).Dispose();
         if (status.State == SlideState.Complete)
         {
-            if (Record.Fields[field] == FieldState.Running)   // one that was cancelled meanwhile is counted as that
+            // One that was cancelled meanwhile stays what it was told to be; a retry finds that its output is complete.
+            if (Record.Fields[field] == FieldState.Running)
+            {
                 Telemetry.Field(FieldState.Complete, null);
-            Record.Fields[field] = FieldState.Complete;
+                Record.Fields[field] = FieldState.Complete;
+            }
         }
         else if (current() && status.Quarantined)
         {
