@@ -26,7 +26,7 @@ public sealed record StainSettings
     [Id(5)] public int Stride { get; init; } = 64;
 
     /// <summary>How overlapping tiles are weighted.</summary>
-    [Id(6)] public Blend Blend { get; init; } = Blend.Uniform;
+    [Id(6)] public Blend Blend { get; init; } = Blend.Gaussian;
 
     /// <summary>Tiles along each side of a block.</summary>
     [Id(7)] public int BlockSide { get; init; } = 8;

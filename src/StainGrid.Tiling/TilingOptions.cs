@@ -3,7 +3,7 @@ namespace StainGrid.Tiling;
 /// <summary>How overlapping tiles are weighted where they are merged.</summary>
 public enum Blend
 {
-    /// <summary>Every tile counts the same: the plain average, as GVTNets does.</summary>
+    /// <summary>Every tile counts the same: the plain average, as GVTNets does. Where tiles end, the image has steps (docs/speed.md).</summary>
     Uniform,
 
     /// <summary>A Gaussian around the tile's centre, standard deviation a sixth of the tile.</summary>
@@ -17,7 +17,7 @@ public enum Blend
 /// <param name="Stride">Distance of neighbouring tiles, pixels, 8 to 128.</param>
 /// <param name="Blend">How overlapping tiles are weighted.</param>
 /// <param name="BlockSide">Tiles along each side of a block, 1 to 64.</param>
-public sealed record TilingOptions(int Stride = 64, Blend Blend = Blend.Uniform, int BlockSide = 8)
+public sealed record TilingOptions(int Stride = 64, Blend Blend = Blend.Gaussian, int BlockSide = 8)
 {
     /// <summary>The smallest stride: below it the weights of the overlapping tiles would cost the sums their precision.</summary>
     public const int MinStride = 8;

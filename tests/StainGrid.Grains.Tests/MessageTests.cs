@@ -107,6 +107,7 @@ public class MessageTests
         var plate = new PlateRequest { Source = "s", Pattern = "isl", Settings = settings, Output = "o", Weight = 9 };
         Assert.Equivalent(plate, RoundTrip(plate), strict: true);
         Assert.True(plate.SameAs(RoundTrip(plate)));
+        Assert.Equal(Blend.Uniform, RoundTrip(settings with { Blend = Blend.Uniform }).Blend);   // an enum's first value, but not what a request has by itself
         Assert.False(plate.SameAs(plate with { Settings = settings with { Stride = 32 } }));
     }
 

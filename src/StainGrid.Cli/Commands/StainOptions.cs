@@ -55,8 +55,8 @@ internal sealed class StainOptions
 
     public Option<Quality> Quality { get; } = new("--quality")
     {
-        Description = "How densely tiles overlap: paper (stride 64, plain average) or fast (stride 96, gaussian: about half the tiles). --stride and --blend say it exactly.",
-        DefaultValueFactory = _ => Cli.Quality.Paper,
+        Description = "How tiles overlap: standard (stride 64, gaussian), fast (stride 96, gaussian: about half the tiles) or paper (stride 64, plain average: steps where tiles end). --stride and --blend say it exactly.",
+        DefaultValueFactory = _ => Cli.Quality.Standard,
     };
 
     public Option<int?> Stride { get; } = new("--stride")
@@ -129,7 +129,7 @@ internal sealed class StainOptions
     private StainSettings Settings(ParseResult parsed)
     {
         var (plane, allPlanes) = Planes(parsed);
-        bool fast = parsed.GetValue(Quality) == Cli.Quality.Fast;
+        var quality = parsed.GetValue(Quality);
         return new StainSettings
         {
             Model = BlobAddress.Full(parsed.GetValue(Model)!),
@@ -137,8 +137,8 @@ internal sealed class StainOptions
             Plane = plane,
             AllPlanes = allPlanes,
             Statistics = [.. Split(parsed.GetValue(Statistics)).Select(name => StatisticOf(name)!.Value).Distinct()],
-            Stride = parsed.GetValue(Stride) ?? (fast ? 96 : 64),
-            Blend = parsed.GetValue(Blend) ?? (fast ? Tiling.Blend.Gaussian : Tiling.Blend.Uniform),
+            Stride = parsed.GetValue(Stride) ?? (quality == Cli.Quality.Fast ? 96 : 64),
+            Blend = parsed.GetValue(Blend) ?? (quality == Cli.Quality.Paper ? Tiling.Blend.Uniform : Tiling.Blend.Gaussian),
             Precision = parsed.GetValue(Precision),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),
@@ -175,9 +175,12 @@ internal sealed class StainOptions
 /// <summary>How densely tiles overlap.</summary>
 internal enum Quality
 {
-    /// <summary>Stride 64, plain average.</summary>
-    Paper,
+    /// <summary>Stride 64, the tiles' centres counting more.</summary>
+    Standard,
 
     /// <summary>Stride 96, the tiles' centres counting more.</summary>
     Fast,
+
+    /// <summary>Stride 64, plain average.</summary>
+    Paper,
 }

@@ -36,7 +36,7 @@ public sealed record PlateSubmission
     [Id(8)] public int Stride { get; init; } = 64;
 
     /// <summary>How overlapping tiles are weighted.</summary>
-    [Id(9)] public Blend Blend { get; init; } = Blend.Uniform;
+    [Id(9)] public Blend Blend { get; init; } = Blend.Gaussian;
 
     /// <summary>In which numbers the network is computed.</summary>
     [Id(10)] public Precision Precision { get; init; } = Precision.Auto;
