@@ -23,16 +23,23 @@ internal sealed class RedisServer : IAsyncDisposable
     public static async Task<RedisServer> StartAsync(CancellationToken cancellationToken)
     {
         Assert.SkipUnless(File.Exists("/usr/bin/redis-server"), "redis-server is not installed (apt-get install redis-server).");
-        var server = new RedisServer();
-        try
+        for (int tries = 1; ; tries++)
         {
-            await server.ResumeAsync(cancellationToken);
-            return server;
-        }
-        catch
-        {
-            await server.DisposeAsync();
-            throw;
+            var server = new RedisServer();
+            try
+            {
+                await server.ResumeAsync(cancellationToken);
+                return server;
+            }
+            catch (InvalidOperationException) when (tries < 3)
+            {
+                await server.DisposeAsync();   // another has taken the port meanwhile
+            }
+            catch
+            {
+                await server.DisposeAsync();
+                throw;
+            }
         }
     }
 

@@ -73,7 +73,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
             },
             $"staingrid: silo {name} ready",
             Path.Combine(logs, name + ".log"),
-            TimeSpan.FromSeconds(60),
+            TimeSpan.FromMinutes(3),
             cancellationToken);
 
     /// <summary>Starts any command and waits for a line that starts with <paramref name="ready"/>.</summary>
@@ -223,7 +223,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
             return 0;
         if (!_process.HasExited)
         {
-            Signal(signal);
+            _ = Send(_process.Id, signal);   // it may have ended since
             if (signal == Segv)
             {
                 // A paused process gets it only then. And .NET's handler has been seen to swallow one that came from outside, once in

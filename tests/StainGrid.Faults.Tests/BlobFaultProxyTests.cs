@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Azure.Core;
 using Azure.Storage.Blobs;
@@ -31,6 +32,14 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
         await _azurite.DisposeAsync();
     }
 
+    // A write enters the history just behind its answer.
+    private async Task<IReadOnlyList<BlobWrite>> HistoryAsync(int count)
+    {
+        for (var patience = Stopwatch.StartNew(); _proxy.History.Count < count; await Task.Delay(10, Stop))
+            Assert.True(patience.Elapsed < TimeSpan.FromSeconds(30));
+        return [.. _proxy.History.OrderBy(write => write.Started)];
+    }
+
     [Fact]
     public async Task Without_faults_the_store_is_as_it_is_and_the_writes_are_remembered()
     {
@@ -42,7 +51,7 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
         await store.DeleteAsync("a b/ü%.bin", cancellationToken: Stop);
         Assert.Equal(["p/A/1/0/.staingrid/commits/0.json"], await store.ListAsync("", Stop).ToListAsync(Stop));
 
-        var history = _proxy.History;
+        var history = await HistoryAsync(5);
         Assert.Equal([201, 201, 201, 412, 202], history.Select(write => write.Status!.Value));
         Assert.All(history, write => Assert.True(write.Answered));
         Assert.Equal("a b/ü%.bin", history[0].Key);
@@ -80,7 +89,7 @@ public sealed class BlobFaultProxyTests : IAsyncLifetime
         }
 
         Assert.Equal(stored, await _direct.ExistsAsync("new", Stop));
-        var write = Assert.Single(_proxy.History);
+        var write = Assert.Single(await HistoryAsync(1));
         Assert.Equal((stored, fault), (write.Accepted, write.Fault!.Value));
         Assert.Equal(fault is BlobFault.Unavailable or BlobFault.Slow, write.Answered);
         Assert.InRange(_proxy.Injected[fault], 2, fault == BlobFault.Torn ? 6 : 2);   // the SDK goes on with a torn body by itself

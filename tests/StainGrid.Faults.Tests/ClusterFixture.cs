@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Azure.Storage.Blobs;
 using StainGrid.Imaging;
 using StainGrid.TestSupport;
@@ -13,7 +14,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
     private static readonly TimeSpan Eviction = TimeSpan.FromSeconds(20);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<string, SiloProcess> _silos = [];
+    private readonly ConcurrentDictionary<string, SiloProcess> _silos = [];   // they are added side by side
     private readonly RedisServer _redis;
     private readonly AzuriteServer _azurite;
 
@@ -146,7 +147,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
                 await _silos[fault.Silo].CrashNativeAsync();
                 break;
             case SiloFault.GracefulStop:
-                int exit = await _silos[fault.Silo].StopAsync(TimeSpan.FromSeconds(60));
+                int exit = await _silos[fault.Silo].StopAsync(TimeSpan.FromSeconds(150));
                 if (exit != 0)
                     throw new InvalidOperationException($"{fault.Silo} ended with {exit} after SIGTERM; its log is {_silos[fault.Silo].Log}.");
                 break;

@@ -6,7 +6,7 @@ namespace StainGrid.Faults.Tests;
 /// <summary>With a shell that counts in place of a silo.</summary>
 public sealed class SiloProcessTests : IDisposable
 {
-    private const string Counting = "echo oops >&2; echo 'staingrid: silo s1 ready now'; trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo $i > count; sleep 0.02; done";
+    private const string Counting = "trap 'exit 0' TERM; echo oops >&2; echo 'staingrid: silo s1 ready now'; i=0; while :; do i=$((i+1)); echo $i > count; sleep 0.02; done";
 
     private readonly TemporaryFolder _folder = new();
 

@@ -11,7 +11,7 @@ public sealed class UpgradeTests(ScenarioTests.OneSilo one) : IClassFixture<Scen
     // Of each well, so that the plate lasts while silos come and go, by the model of milliseconds.
     private const int Fields = 8;
 
-    private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(150);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 

@@ -85,7 +85,10 @@ public sealed class PageFixture : IAsyncLifetime
     /// <summary>The images that a person uploads: wells A01, A02 and B01 of two fields, and B02 whose file is cut off.</summary>
     public string[] Images => [.. Directory.GetFiles(folder.File("images")).Order(StringComparer.Ordinal)];
 
-    /// <summary>Kills the service and starts it again.</summary>
+    /// <summary>Kills the service.</summary>
+    public Task KillAsync() => service!.KillAsync();
+
+    /// <summary>Starts the service again; kills it where it runs.</summary>
     public Task RestartAsync() => service!.RestartAsync(Stop);
 
     /// <summary>A browser window of its own, signed in or not. What the page complains about on the console fails the test.</summary>

@@ -134,8 +134,9 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "A long one", Level = 1 })).ToBeVisibleAsync(new() { Timeout = Patience });
         await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^C03: running") })).ToBeVisibleAsync(new() { Timeout = Patience });
 
-        await fixture.RestartAsync();
+        await fixture.KillAsync();
         await Expect(page.GetByText("The connection was lost")).ToBeVisibleAsync();
+        await fixture.RestartAsync();
         await Expect(page.GetByText("The connection was lost")).ToBeHiddenAsync(new() { Timeout = Patience });
 
         // The input of a field can be looked at while it is stained.
@@ -319,7 +320,7 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
     private static async Task<string> SettledAsync(ILocator canvas, string? other = null)
     {
         string last = "";
-        for (int i = 0; i < 150; i++)
+        for (int i = 0, same = 0; i < 150; i++)
         {
             string now = await canvas.EvaluateAsync<string>("""
                 canvas => {
@@ -332,7 +333,8 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
                     return most > 20 ? String(hash >>> 0) : "";
                 }
                 """);
-            if (now.Length > 0 && now == last && now != other)
+            same = now.Length > 0 && now == last && now != other ? same + 1 : 0;
+            if (same == 4)   // finer tiles may still have been on their way
                 return now;
             last = now;
             await Task.Delay(200, Stop);

@@ -66,7 +66,7 @@ public sealed class RequestTests
         var thrown = await Assert.ThrowsAsync<StainGridException>(() => client.ListModelsAsync(Stop));
         Assert.Equal(StainGridError.Unavailable, thrown.Error);
         Assert.StartsWith("http://127.0.0.1:1/ is not reachable: ", thrown.Message, StringComparison.Ordinal);
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.3, 5);
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.3, 30);
     }
 
     [Fact]
@@ -209,9 +209,9 @@ public sealed class RequestTests
         await using var server = await TestServer.StartAsync((context, _) => Task.Delay(Timeout.Infinite, context.RequestAborted));
         using var client = server.Client();
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
-        cancel.CancelAfter(200);
         var clock = Stopwatch.StartNew();
+        cancel.CancelAfter(200);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => client.GetAsync(Id, cancel.Token));
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.1, 5);
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.1, 30);
     }
 }

@@ -8,7 +8,7 @@ namespace StainGrid.Client.Tests;
 /// <summary>The main job over both transports against a cluster of processes, one of which is killed.</summary>
 public sealed class ClusterTests : IDisposable
 {
-    private const int Wells = 8;
+    private const int Wells = 24;
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
 

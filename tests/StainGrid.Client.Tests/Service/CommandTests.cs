@@ -65,13 +65,13 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         var (exit, output, error) = await RunAsync(served, submit);
         Assert.True(exit == 0, error);
         string id = JsonDocument.Parse(output).RootElement.GetProperty("plate").GetString()!;
+        (exit, output, _) = await RunAsync(served, ["plate", "cancel", id]);
+        Assert.Equal(0, exit);
+        Assert.StartsWith($"{id}: cancelled, ", output, StringComparison.Ordinal);
         Assert.Equal(id, JsonDocument.Parse((await RunAsync(served, submit)).Output).RootElement.GetProperty("plate").GetString());
         (exit, output, _) = await RunAsync(served, [.. submit, "--weight", "7"]);
         Assert.Equal((1, $"The plate {id} was submitted with other settings. Give this one another id."),
             (exit, JsonDocument.Parse(output).RootElement.GetProperty("error").GetString()));
-        (exit, output, _) = await RunAsync(served, ["plate", "cancel", id]);
-        Assert.Equal(0, exit);
-        Assert.StartsWith($"{id}: cancelled, ", output, StringComparison.Ordinal);
         (exit, output, _) = await RunAsync(served, ["plate", "watch", id]);
         Assert.Equal(1, exit);
         (exit, output, error) = await RunAsync(served, ["plate", "retry", id]);

@@ -12,7 +12,7 @@ namespace StainGrid.Client.Tests;
 public sealed partial class GuideTests(ServedFixture served) : IDisposable
 {
     private const int Killed = 9;
-    private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(180);
+    private static readonly TimeSpan TimeLimit = TimeSpan.FromMinutes(10);
 
     private readonly TemporaryFolder folder = new();
 

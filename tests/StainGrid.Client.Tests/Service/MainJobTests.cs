@@ -57,13 +57,13 @@ public sealed class MainJobTests(ServedFixture served) : IDisposable
     {
         await served.StartAsync(Stop);
         using var client = served.Client();
-        var plate = await client.SubmitAsync(new PlateSubmission { Source = "share:plates/three", Pattern = ServedFixture.Pattern }, cancellationToken: Stop);
+        var plate = await client.SubmitAsync(new PlateSubmission { Source = "share:plates/twelve", Pattern = ServedFixture.Pattern }, cancellationToken: Stop);
         var cancelled = await client.CancelAsync(plate.PlateId, Stop);
         Assert.Equal(PlateState.Cancelled, cancelled.State);
         var seen = new List<PlateChange>();
         await foreach (var change in client.WatchAsync(plate.PlateId, cancellationToken: Stop))
             seen.Add(change);
-        Watches.AssertWhole(seen, 3);
+        Watches.AssertWhole(seen, 12);
         int left = (await client.GetFieldsAsync(plate.PlateId, Stop)).Count(field => field.State == FieldState.Cancelled);
 
         // The second is the first again, as after a lost answer: it says the same and does nothing.
