@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using NetVips;
 using StainGrid.Grains;
 using StainGrid.Imaging;
@@ -222,6 +223,22 @@ public sealed class StainTests : IDisposable
         Assert.Equal(3, pearson.Count);
         Assert.True(pearson.Values.Average() > 0.3, output);
         Assert.True(new FileInfo(result.GetProperty("preview").GetString()!).Length > 10_000);
+    }
+
+    [Fact]
+    public async Task Where_tiles_end_an_image_has_no_steps_unless_they_are_averaged_plainly()
+    {
+        var (exit, output, error) = await StainGridCommand.RunAsync("demo", "--size", "256", "-o", folder.File("demo"), "--json");
+        Assert.True(exit == 0, error + output);
+        Assert.InRange(await ScoreAsync("standard"), 0.5, 2);
+        Assert.InRange(await ScoreAsync("paper"), 2.5, 20);
+
+        async Task<double> ScoreAsync(string quality)
+        {
+            (exit, output, error) = await StainGridCommand.RunAsync("stain", folder.File("demo", "specimen", "phase-z06.png"), "--block", "1", "--quality", quality, "-o", folder.File(quality));
+            Assert.True(exit == 0, error + output);
+            return JsonNode.Parse(await File.ReadAllTextAsync(folder.File(quality, "phase-z06.ome.zarr", ".zattrs"), Stop))!["staingrid"]!["check"]!["seam_score"]!.GetValue<double>();
+        }
     }
 
     [Fact]
