@@ -25,10 +25,12 @@ public sealed class EvaluateTests : IDisposable
         Assert.Equal(130 * 131, label.GetProperty("all").GetProperty("pixels").GetInt32());
         Assert.True(label.GetProperty("all").GetProperty("pearson_of_random_pixels").GetProperty("standard_deviation").GetDouble() > 0);
         Assert.Contains($"the test part of {manifest} by {split}", await File.ReadAllTextAsync(folder.File("out", "report.html"), TestContext.Current.CancellationToken));
+        Assert.Contains("stride 64, gaussian", await File.ReadAllTextAsync(folder.File("out", "report.md"), TestContext.Current.CancellationToken));
         Assert.True(File.Exists(folder.File("out", "sides_B-A2-two_DAPI_CONFOCAL.png")));
 
-        (exit, output, error) = await StainGridCommand.RunAsync("evaluate", model, manifest, "--split", split, "--part", "train", "-o", folder.File("train"));
+        (exit, output, error) = await StainGridCommand.RunAsync("evaluate", model, manifest, "--split", split, "--part", "train", "--blend", "uniform", "-o", folder.File("train"));
         Assert.True(exit == 0, error + output);
+        Assert.Contains("stride 64, uniform", await File.ReadAllTextAsync(folder.File("train", "report.md"), TestContext.Current.CancellationToken));
         Assert.Contains("DAPI_CONFOCAL", output);
         Assert.Contains(folder.File("train", "report.html"), output);
         Assert.Contains("tiles", error);

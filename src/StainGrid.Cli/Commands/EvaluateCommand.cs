@@ -44,7 +44,7 @@ internal static class EvaluateCommand
               staingrid evaluate model.safetensors data --split run/split.json --part validation -o validation --json
             """)
         {
-            modelFile, data, output, split, part, options.Plane, options.Stride, options.Precision, seed, run.Device, run.Json,
+            modelFile, data, output, split, part, options.Plane, options.Stride, options.Blend, options.Precision, seed, run.Device, run.Json,
         };
         command.Validators.Add(result =>
         {
@@ -64,7 +64,7 @@ internal static class EvaluateCommand
             {
                 Plane = plane,
                 AllPlanes = allPlanes,
-                Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? new TilingOptions().Stride),
+                Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? new TilingOptions().Stride, parsed.GetValue(options.Blend) ?? new TilingOptions().Blend),
                 Precision = parsed.GetValue(options.Precision) is var wanted && wanted != Precision.Auto ? wanted : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32,
                 Seed = parsed.GetValue(seed),
             });
