@@ -31,14 +31,11 @@ internal sealed class RedisServer : IAsyncDisposable
                 await server.ResumeAsync(cancellationToken);
                 return server;
             }
-            catch (InvalidOperationException) when (tries < 3)
-            {
-                await server.DisposeAsync();   // another has taken the port meanwhile
-            }
-            catch
+            catch (Exception exception)
             {
                 await server.DisposeAsync();
-                throw;
+                if (exception is not InvalidOperationException || tries == 3)   // another may have taken the port meanwhile
+                    throw;
             }
         }
     }
