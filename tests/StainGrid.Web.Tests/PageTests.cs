@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
@@ -229,12 +230,54 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
             await page.GetByRole(AriaRole.Button, new() { Name = "Submit" }).ClickAsync();
             await page.GetByRole(AriaRole.Button, new() { Name = "Cancel the upload" }).ClickAsync();
             await Expect(page.GetByLabel("Name of the plate")).ToHaveValueAsync("Never to be");
+
+            // And one that is cancelled before the service has answered its first request: what is opened then is dropped, no plate is submitted.
+            var answer = new TaskCompletionSource();
+            await page.RouteAsync("**/v1/uploads", async route =>
+            {
+                await answer.Task;
+                await route.ContinueAsync();
+            });
+            var asked = new ConcurrentQueue<string>();
+            page.Request += (_, request) => asked.Enqueue($"{request.Method} {new Uri(request.Url).AbsolutePath}");
+            await page.GetByRole(AriaRole.Button, new() { Name = "Submit" }).ClickAsync();
+            await page.GetByRole(AriaRole.Button, new() { Name = "Cancel the upload" }).ClickAsync();
+            await page.RunAndWaitForResponseAsync(() => { answer.SetResult(); return Task.CompletedTask; }, response => response.Request.Method == "DELETE" && response.Ok);
+            await Expect(page.GetByLabel("Name of the plate")).ToHaveValueAsync("Never to be");
+            Assert.DoesNotContain("POST /v1/plates", asked);
+            Assert.DoesNotContain(asked, request => request.StartsWith("PATCH", StringComparison.Ordinal));
         }
         finally
         {
             File.Delete(big);
         }
+    }
 
+    [Fact]
+    public async Task What_is_typed_before_the_models_are_known_waits_for_them()
+    {
+        var page = await fixture.OpenAsync(signedIn: true);
+        var (first, second) = (new TaskCompletionSource(), new TaskCompletionSource());
+        int asked = 0;
+        await page.RouteAsync("**/v1/models", async route =>
+        {
+            bool lost = Interlocked.Increment(ref asked) == 1;
+            await (lost ? first : second).Task;
+            await (lost ? route.AbortAsync() : route.ContinueAsync());
+        });
+        await page.GotoAsync(fixture.Url + "#/submit");
+        var submit = page.GetByRole(AriaRole.Button, new() { Name = "Submit" });
+        await page.GetByLabel("Name of the plate").FillAsync("In a hurry");
+        await Expect(submit).ToBeDisabledAsync();
+        first.SetResult();
+        await Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("does not answer");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Load the models again" }).ClickAsync();
+        await Expect(submit).ToBeDisabledAsync();
+        second.SetResult();
+        await Expect(submit).ToBeEnabledAsync();
+        await Expect(page.GetByLabel("DAPI_CONFOCAL")).ToBeCheckedAsync();
+        await Expect(page.GetByLabel("Name of the plate")).ToHaveValueAsync("In a hurry");
+        await Expect(page.GetByRole(AriaRole.Alert)).ToHaveCountAsync(0);
     }
 
     [Fact]

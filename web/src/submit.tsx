@@ -19,6 +19,7 @@ type Stage = { name: "form" } | { name: "upload" | "submit"; error: unknown };
 
 export function Submit() {
   const [models, setModels] = useState<ModelSummary[]>([]);
+  const [asked, setAsked] = useState(0);
   const [error, setError] = useState<unknown>(null);
   const [stage, setStage] = useState<Stage>({ name: "form" });
   const [progress, setProgress] = useState<UploadProgress | null>(null);
@@ -45,8 +46,10 @@ export function Submit() {
 
   useEffect(() => {
     const stop = new AbortController();
+    setError(null);
     getJson<{ models: ModelSummary[] }>("/v1/models", stop.signal).then(({ models: list }) => {
       setModels(list);
+      if (list.length === 0) setError("This service has no model yet: whoever runs it has to give it one.");
       const first = list.find(each => each.is_default) ?? list[0];
       if (first) {
         setModelName(first.name);
@@ -54,7 +57,7 @@ export function Submit() {
       }
     }, problem => { if (!stop.signal.aborted) setError(problem); });
     return () => stop.abort();
-  }, []);
+  }, [asked]);
 
   // Leaving while files are on their way would lose them without a word.
   const moving = stage.name !== "form";
@@ -246,7 +249,11 @@ export function Submit() {
           </details>
         </fieldset>
         <ErrorLine error={error} />
-        <div class="actions"><button class="primary">Submit</button><a class="button" href="#/plates">Cancel</a></div>
+        <div class="actions">
+          {models.length === 0 && error ? <button type="button" class="primary" onClick={() => setAsked(asked + 1)}>Load the models again</button>
+            : <button class="primary" disabled={models.length === 0}>Submit</button>}
+          <a class="button" href="#/plates">Cancel</a>
+        </div>
       </form>
     </>
   );

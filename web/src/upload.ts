@@ -26,11 +26,16 @@ export class Upload {
   }
 
   async run(): Promise<string> {
-    this.stop = new AbortController();
-    this.id ??= (await post<{ id: string }>("/v1/uploads")).id;
+    const { signal } = this.stop = new AbortController();
+    if (!this.id) {
+      const { id } = await post<{ id: string }>("/v1/uploads");
+      if (signal.aborted) await drop(id).catch(() => {});   // cancelled before there was anything to drop
+      signal.throwIfAborted();
+      this.id = id;
+    }
     const waiting = [...this.files];
     const worker = async () => {
-      for (let file = waiting.shift(); file && !this.stop.signal.aborted; file = waiting.shift()) await this.sendWhole(file);
+      for (let file = waiting.shift(); file && !signal.aborted; file = waiting.shift()) await this.sendWhole(file);
     };
     const workers = Array.from({ length: AT_ONCE }, worker);
     try {
@@ -40,6 +45,7 @@ export class Upload {
       await Promise.allSettled(workers);
       throw error;
     }
+    signal.throwIfAborted();
     return this.id;
   }
 
@@ -48,7 +54,7 @@ export class Upload {
     this.stop.abort(new DOMException("Cancelled", "AbortError"));
     const id = this.id;
     this.id = null;
-    if (id) await request(`/v1/uploads/${id}`, { method: "DELETE" });
+    if (id) await drop(id);
   }
 
   // An error that can pass is tried again, from the byte that the service says it has.
@@ -103,6 +109,10 @@ export class Upload {
     }
     this.onProgress({ sent: bytes, total: this.total, filesSent: whole, files: this.files.length, current: file.name });
   }
+}
+
+async function drop(id: string) {
+  await request(`/v1/uploads/${id}`, { method: "DELETE" });
 }
 
 function base64(text: string): string {
