@@ -10,6 +10,7 @@ public sealed class GrainClient(IGrainFactory grains)
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     internal static readonly TimeSpan LongestSubmission = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan LongestCancel = TimeSpan.FromMinutes(1);   // a slide waits for what is being written
     private static readonly TimeSpan GiveUp = TimeSpan.FromMinutes(2);
 
     /// <summary>Submits a slide.</summary>
@@ -20,7 +21,7 @@ public sealed class GrainClient(IGrainFactory grains)
     public async Task<string> SubmitAsync(SlideRequest request, string? slideId = null)
     {
         slideId ??= Guid.NewGuid().ToString("n");
-        await grains.GetGrain<ISlideGrain>(slideId).StartAsync(request);
+        await AskAsync(() => grains.GetGrain<ISlideGrain>(slideId).StartAsync(request), LongestSubmission, CancellationToken.None);
         return slideId;
     }
 
@@ -29,19 +30,20 @@ public sealed class GrainClient(IGrainFactory grains)
     /// <param name="cancellationToken">Stops watching; the slide goes on.</param>
     public async IAsyncEnumerable<SlideStatus> WatchAsync(string slideId, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var slide = grains.GetGrain<ISlideGrain>(slideId);
-        for (var status = await slide.GetStatusAsync(); ; status = await slide.GetStatusAsync(status.Version, LongPoll).WaitAsync(cancellationToken))
+        long version = -1;
+        while (true)
         {
-            cancellationToken.ThrowIfCancellationRequested();
+            var status = await AskAsync(() => grains.GetGrain<ISlideGrain>(slideId).GetStatusAsync(version, LongPoll), null, cancellationToken);
             yield return status;
             if (status.IsFinal)
                 yield break;
+            version = status.Version;
         }
     }
 
     /// <summary>Cancels a slide; what was written stays, marked incomplete.</summary>
     /// <param name="slideId">The slide's id.</param>
-    public Task CancelAsync(string slideId) => grains.GetGrain<ISlideGrain>(slideId).CancelAsync();
+    public Task CancelAsync(string slideId) => AskAsync(() => grains.GetGrain<ISlideGrain>(slideId).CancelAsync(), LongestCancel, CancellationToken.None);
 
     /// <summary>Submits a plate; what was asked is durable when this returns. The same id and request again is the same plate.</summary>
     /// <param name="plateId">The plate's id.</param>

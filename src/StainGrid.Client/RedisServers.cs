@@ -8,6 +8,8 @@ public static class RedisServers
     /// <summary>The environment variable with the server's password, where it asks for one: a secret does not belong on a command line.</summary>
     public const string PasswordVariable = "STAINGRID_REDIS_PASSWORD";
 
+    private const int Tries = 3;
+
     /// <summary>How to connect to a server that answers now and may be away for a while later; with the password of
     /// <see cref="PasswordVariable"/> where that is set.</summary>
     /// <param name="redis">"host:port".</param>
@@ -22,13 +24,9 @@ public static class RedisServers
             if (Environment.GetEnvironmentVariable(PasswordVariable) is { Length: > 0 } password)
                 options.Password = password;
 
-            // It tries three times, and tells of a refused password only then: all of that must fit in.
-            options.ConnectTimeout = (int)Math.Clamp(timeout.TotalMilliseconds / 4, 1000, 5000);
             using var token = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             token.CancelAfter(timeout);
-            await using (var connection = await ConnectionMultiplexer.ConnectAsync(options).WaitAsync(token.Token))
-                await connection.GetDatabase().PingAsync().WaitAsync(token.Token);
-            options.ConnectTimeout = 5000;
+            await PingAsync(options, timeout, token.Token);
             options.AbortOnConnectFail = false;
             return options;
         }
@@ -40,6 +38,26 @@ public static class RedisServers
             && !cancellationToken.IsCancellationRequested)
         {
             throw new ClusterException($"Redis at {redis} does not answer. Start redis-server there (with appendonly yes), or say where it is.", e);
+        }
+    }
+
+    // Each try is one of its own: the library tells of a refused password only after the last.
+    private static async Task PingAsync(ConfigurationOptions options, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        var once = options.Clone();
+        (once.ConnectRetry, once.ConnectTimeout) = (1, (int)Math.Clamp(timeout.TotalMilliseconds / Tries, 1000, 10_000));
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await using var connection = await ConnectionMultiplexer.ConnectAsync(once).WaitAsync(cancellationToken);
+                await connection.GetDatabase().PingAsync().WaitAsync(cancellationToken);
+                return;
+            }
+            catch (Exception e) when (e is RedisTimeoutException or RedisConnectionException { FailureType: not ConnectionFailureType.AuthenticationFailure } && attempt < Tries)
+            {
+                await Task.Delay(500, cancellationToken);
+            }
         }
     }
 }

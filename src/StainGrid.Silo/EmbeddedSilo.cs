@@ -1,6 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
 using Orleans.Dashboard;
 using StainGrid.Grains;
 using StainGrid.Imaging;
@@ -12,8 +13,9 @@ namespace StainGrid.Silo;
 public sealed class EmbeddedSilo : IAsyncDisposable
 {
     private readonly IHost host;
+    private readonly BlobFiles? inputs;
 
-    private EmbeddedSilo(IHost host) => this.host = host;
+    private EmbeddedSilo(IHost host, BlobFiles? inputs) => (this.host, this.inputs) = (host, inputs);
 
     /// <summary>A client of the silo.</summary>
     public IGrainFactory Grains => host.Services.GetRequiredService<IGrainFactory>();
@@ -50,28 +52,39 @@ public sealed class EmbeddedSilo : IAsyncDisposable
         telemetry.ThrowIfInvalid();
         if (http is not null && state is null)
             throw new ArgumentException("The HTTP service needs a state that is kept.", nameof(state));
-        var (siloPort, gatewayPort) = SiloHost.FreePorts();
 
         // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
-        var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60), http, state, "embedded", telemetry);
-        if (inputs is not null)
-            builder.Services.AddSingleton(_ => inputs);
-        builder.UseOrleans(silo =>
+        try
         {
-            configure?.Invoke(silo);
-            silo.UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))
-                .UseInMemoryReminderService()
-                .AddStainGrid("embedded", devices, service: http?.Service);
-            if (http is not null)
-                silo.AddDashboard();
-            if (state is null)
-                silo.AddMemoryGrainStorageAsDefault();
-            else
-                silo.AddBlobGrainStorageAsDefault(state);
-        });
-        var host = SiloHost.Build(builder, http, telemetry);
-        await host.StartAsync(cancellationToken);
-        return new EmbeddedSilo(host);
+            return new EmbeddedSilo(await SiloHost.StartAsync(0, 0, Build, cancellationToken), inputs);
+        }
+        catch
+        {
+            inputs?.Dispose();
+            throw;
+        }
+
+        IHost Build(int siloPort, int gatewayPort)
+        {
+            var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60), http, state, "embedded", telemetry);
+            if (inputs is not null)
+                builder.Services.AddSingleton(inputs);
+            builder.UseOrleans(silo =>
+            {
+                configure?.Invoke(silo);
+                silo.UseLocalhostClustering(siloPort, gatewayPort, serviceId: "staingrid", clusterId: Guid.NewGuid().ToString("n"))
+                    .UseInMemoryReminderService()
+                    .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = SiloHost.ResponseTimeout)
+                    .AddStainGrid("embedded", devices, service: http?.Service);
+                if (http is not null)
+                    silo.AddDashboard();
+                if (state is null)
+                    silo.AddMemoryGrainStorageAsDefault();
+                else
+                    silo.AddBlobGrainStorageAsDefault(state);
+            });
+            return SiloHost.Build(builder, http, telemetry);
+        }
     }
 
     /// <summary>Stops the silo.</summary>
@@ -80,5 +93,6 @@ public sealed class EmbeddedSilo : IAsyncDisposable
         await host.StopAsync();
         if (host is IAsyncDisposable disposable)
             await disposable.DisposeAsync();
+        inputs?.Dispose();
     }
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -16,6 +17,9 @@ namespace StainGrid.Silo;
 /// <summary>What the hosts of silos have in common.</summary>
 internal static class SiloHost
 {
+    /// <summary>How long a call between grains may take: longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.</summary>
+    public static readonly TimeSpan ResponseTimeout = TimeSpan.FromMinutes(2);
+
     /// <summary>A host that logs to the standard error and leaves Ctrl-C and SIGTERM to the command; with the HTTP service where there are options for it, and with telemetry.</summary>
     /// <param name="logLevel">What is logged, at least.</param>
     /// <param name="shutdownTimeout">How long a stop may take.</param>
@@ -67,13 +71,38 @@ internal static class SiloHost
         return app;
     }
 
+    /// <summary>Builds a host and starts it, on free ports where none are given: again on others where another program took one between the finding and the listening.</summary>
+    /// <param name="siloPort">The port for silos; 0 for a free one.</param>
+    /// <param name="gatewayPort">The port for clients; 0 for a free one.</param>
+    /// <param name="build">Builds the host for the two ports.</param>
+    /// <param name="cancellationToken">Stops the start.</param>
+    public static async Task<IHost> StartAsync(int siloPort, int gatewayPort, Func<int, int, IHost> build, CancellationToken cancellationToken)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            var (freeSilo, freeGateway) = FreePorts();
+            var host = build(siloPort > 0 ? siloPort : freeSilo, gatewayPort > 0 ? gatewayPort : freeGateway);
+            try
+            {
+                await host.StartAsync(cancellationToken);
+                return host;
+            }
+            catch (Exception e)
+            {
+                await ((IAsyncDisposable)host).DisposeAsync();
+                if (e is not AddressInUseException || (siloPort > 0 && gatewayPort > 0) || attempt == 5)
+                    throw;
+            }
+        }
+    }
+
     /// <summary>Where a host's HTTP service listens, or null where it has none.</summary>
     public static string? AddressOf(IHost host) => Addresses(host) is { Length: > 0 } addresses && host.Services.GetService<HttpOptions>() is not null ? addresses[0] : null;
 
     /// <summary>Where a host's port for monitoring listens, or null where it has none.</summary>
     public static string? MonitoringOf(IHost host) => Addresses(host) is var addresses && addresses.Length > (host.Services.GetService<HttpOptions>() is null ? 0 : 1) ? addresses[^1] : null;
 
-    public static (int Silo, int Gateway) FreePorts()
+    private static (int Silo, int Gateway) FreePorts()
     {
         using var first = new TcpListener(IPAddress.Loopback, 0);
         using var second = new TcpListener(IPAddress.Loopback, 0);

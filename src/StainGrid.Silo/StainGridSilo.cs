@@ -49,59 +49,48 @@ public sealed class StainGridSilo : IAsyncDisposable
         options.ThrowIfInvalid();
         var state = BlobStores.Open(options.StateStore);
         await state.ExistsAsync("staingrid", cancellationToken);
-        var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(10), cancellationToken);
-        var (freeSilo, freeGateway) = SiloHost.FreePorts();
+        var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(30), cancellationToken);
         var address = IPAddress.Parse(options.AdvertisedAddress);
-        var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout, options.Http, state, options.SiloName, options.Telemetry);
-        builder.Services.AddSingleton<Eviction>();
-        builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
-        builder.UseOrleans(silo =>
+        return new StainGridSilo(await SiloHost.StartAsync(options.SiloPort, options.GatewayPort, Build, cancellationToken));
+
+        IHost Build(int siloPort, int gatewayPort)
         {
-            configure?.Invoke(silo);
-            silo.Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
-                .ConfigureEndpoints(
-                    address, options.SiloPort > 0 ? options.SiloPort : freeSilo, options.GatewayPort > 0 ? options.GatewayPort : freeGateway,
-                    listenOnAnyHostAddress: !IPAddress.IsLoopback(address))
-                .UseRedisClustering(clustering => clustering.ConfigurationOptions = redis)
-                .UseRedisReminderService(reminders => reminders.ConfigurationOptions = redis)
-                .Configure<ClusterMembershipOptions>(membership =>
-                {
-                    // A dead silo is known after about 6 s. Two votes, so that one silo with a bad network cannot evict the others;
-                    // of three silos the two that are left give them, and of two Orleans takes the one vote there is.
-                    membership.ProbeTimeout = TimeSpan.FromSeconds(2);
-                    membership.NumMissedProbesLimit = 3;
-                    membership.NumVotesForDeathDeclaration = 2;
-                    membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+            var builder = SiloHost.CreateBuilder(logLevel, options.ShutdownTimeout, options.Http, state, options.SiloName, options.Telemetry);
+            builder.Services.AddSingleton<Eviction>();
+            builder.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<Eviction>());
+            builder.UseOrleans(silo =>
+            {
+                configure?.Invoke(silo);
+                silo.Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = (options.ClusterId, options.ServiceId))
+                    .ConfigureEndpoints(address, siloPort, gatewayPort, listenOnAnyHostAddress: !IPAddress.IsLoopback(address))
+                    .UseRedisClustering(clustering => clustering.ConfigurationOptions = redis)
+                    .UseRedisReminderService(reminders => reminders.ConfigurationOptions = redis)
+                    .Configure<ClusterMembershipOptions>(membership =>
+                    {
+                        // A dead silo is known after about 6 s. Two votes, so that one silo with a bad network cannot evict the others;
+                        // of three silos the two that are left give them, and of two Orleans takes the one vote there is.
+                        membership.ProbeTimeout = TimeSpan.FromSeconds(2);
+                        membership.NumMissedProbesLimit = 3;
+                        membership.NumVotesForDeathDeclaration = 2;
+                        membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 
-                    // A silo that starts asks all silos of the table for an answer: for those that a crash of the whole cluster left
-                    // there it waits until they have not been heard of for 15 s.
-                    membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
-                    membership.NumMissedTableIAmAliveLimit = 3;
-                })
+                        // A silo that starts asks all silos of the table for an answer: for those that a crash of the whole cluster left
+                        // there it waits until they have not been heard of for 15 s.
+                        membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
+                        membership.NumMissedTableIAmAliveLimit = 3;
+                    })
+                    .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = SiloHost.ResponseTimeout)
+                    .AddBlobGrainStorageAsDefault(state)
+                    .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs, options.Service ?? options.Http?.Service);
+                silo.AddDashboard();
 
-                // Longer than a stitcher takes to write its chunks to a store that retries, and than a block at the stop.
-                .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromMinutes(2))
-                .AddBlobGrainStorageAsDefault(state)
-                .AddStainGrid(options.SiloName, options.Devices, options.Role, options.Inputs, options.Service ?? options.Http?.Service);
-            silo.AddDashboard();
-
-            // The default directory ends the grains of surviving silos that a dead one had listed: the dispatcher with what it knows
-            // of suspects among them. This one asks the survivors.
+                // The default directory ends the grains of surviving silos that a dead one had listed: the dispatcher with what it knows
+                // of suspects among them. This one asks the survivors.
 #pragma warning disable ORLEANSEXP003
-            silo.AddDistributedGrainDirectory();
+                silo.AddDistributedGrainDirectory();
 #pragma warning restore ORLEANSEXP003
-        });
-        var started = new StainGridSilo(SiloHost.Build(builder, options.Http, options.Telemetry));
-        try
-        {
-            await started.host.StartAsync(cancellationToken);
-            return started;
-        }
-        catch
-        {
-            started.stopped = true;
-            await started.DisposeAsync();
-            throw;
+            });
+            return SiloHost.Build(builder, options.Http, options.Telemetry);
         }
     }
 
@@ -136,12 +125,10 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (!stopped)
-        {
-            stopped = true;
-            await host.StopAsync();
-        }
-
+        if (stopped)
+            return;
+        stopped = true;
+        await host.StopAsync();
         await ((IAsyncDisposable)host).DisposeAsync();
     }
 }

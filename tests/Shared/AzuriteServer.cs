@@ -52,7 +52,7 @@ internal sealed class AzuriteServer : IAsyncDisposable
             var server = new AzuriteServer(process, folder, port);
             try
             {
-                for (var deadline = DateTime.UtcNow.AddSeconds(60); ;)
+                for (var deadline = DateTime.UtcNow.AddMinutes(3); ;)
                 {
                     if (process.HasExited)
                         throw new InvalidOperationException($"Azurite ended with {process.ExitCode}: {await errors}");

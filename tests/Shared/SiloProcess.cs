@@ -113,7 +113,7 @@ internal sealed partial class SiloProcess : IAsyncDisposable
         Signal(Stop);
         for (var waited = Stopwatch.StartNew(); State() != 'T'; await Task.Delay(5))
         {
-            if (waited.Elapsed > TimeSpan.FromSeconds(5))
+            if (waited.Elapsed > TimeSpan.FromSeconds(60))
                 throw new InvalidOperationException($"{Name} did not pause.");
         }
     }
@@ -229,14 +229,14 @@ internal sealed partial class SiloProcess : IAsyncDisposable
                 // A paused process gets it only then. And .NET's handler has been seen to swallow one that came from outside, once in
                 // some dozens: a real fault would come again at once.
                 _ = Send(_process.Id, Cont);
-                while (!await EndsWithinAsync(TimeSpan.FromSeconds(2)))
-                    _ = Send(_process.Id, signal);
+                for (int tries = 0; !await EndsWithinAsync(TimeSpan.FromSeconds(2)); tries++)
+                    _ = Send(_process.Id, tries < 30 ? signal : Kill);
             }
 
             await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(60));
         }
 
-        await _logged.WaitAsync(TimeSpan.FromSeconds(10));
+        await _logged.WaitAsync(TimeSpan.FromSeconds(60));
         return _process.ExitCode;
     }
 

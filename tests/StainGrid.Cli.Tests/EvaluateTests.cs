@@ -15,7 +15,7 @@ public sealed class EvaluateTests : IDisposable
         string model = await ModelAsync("DAPI_CONFOCAL,MAP2_CONFOCAL"), manifest = Manifest("DAPI_CONFOCAL"), split = Split();
         var (exit, output, error) = await StainGridCommand.RunAsync(
             "evaluate", model, manifest, "--split", split, "-o", folder.File("out"), "--precision", "float32", "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         var result = Assert.Single(StainGridCommand.Lines(output));
         Assert.Equal("complete", result.GetProperty("state").GetString());
         var report = result.GetProperty("report");
@@ -29,7 +29,7 @@ public sealed class EvaluateTests : IDisposable
         Assert.True(File.Exists(folder.File("out", "sides_B-A2-two_DAPI_CONFOCAL.png")));
 
         (exit, output, error) = await StainGridCommand.RunAsync("evaluate", model, manifest, "--split", split, "--part", "train", "--blend", "uniform", "-o", folder.File("train"));
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         Assert.Contains("stride 64, uniform", await File.ReadAllTextAsync(folder.File("train", "report.md"), TestContext.Current.CancellationToken));
         Assert.Contains("DAPI_CONFOCAL", output);
         Assert.Contains(folder.File("train", "report.html"), output);
@@ -59,7 +59,7 @@ public sealed class EvaluateTests : IDisposable
     {
         string path = folder.File("model.safetensors");
         var (exit, _, error) = await StainGridCommand.RunAsync("model", "init", "-o", path, "--labels", labels, "--stem", "4", "--growth", "2", "--resampling", "convolution");
-        Assert.True(exit == 0, error);
+        Assert.True(exit == 0, $"{exit}: {error}");
         return path;
     }
 

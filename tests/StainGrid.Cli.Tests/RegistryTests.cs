@@ -83,7 +83,7 @@ public sealed class RegistryTests : IDisposable
     private static async Task<string> SuccessAsync(params string[] arguments)
     {
         var (exit, output, error) = await StainGridCommand.RunAsync(arguments);
-        Assert.True(exit == 0, output + error);
+        Assert.True(exit == 0, $"{exit}: {output}{error}");
         return output;
     }
 

@@ -25,7 +25,7 @@ public sealed class StainTests : IDisposable
         string input = SharedData.File("isl-condition-b", "train",
             "lab-FINKBEINER,condition-KEVAN_0_8,acquisition_date,year-2015,month-10,day-5,minute-0,well-A4,tile_computation-STITCHED,z_depth-6,channel-PHASE_CONTRAST,is_mask-false.png");
         var (exit, output, error) = await StainGridCommand.RunAsync("stain", input, "-o", folder.Path, "--stride", "128", "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         var result = Assert.Single(StainGridCommand.Lines(output));
         string image = result.GetProperty("output").GetString()!;
         Assert.True(File.Exists(result.GetProperty("preview").GetString()));
@@ -42,7 +42,7 @@ public sealed class StainTests : IDisposable
         string model = await SmallModelAsync();
         var (exit, output, error) = await StainGridCommand.RunAsync(
             "stain", tiff, "-o", folder.Path, "-m", model, "--stride", "128", "--statistics", "mean,entropy", "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         string image = StainGridCommand.Lines(output)[0].GetProperty("output").GetString()!;
         await AssertReadersAgreeAsync(image, 4600, 4600, ["DAPI_CONFOCAL", "DAPI_CONFOCAL entropy"]);
     }
@@ -217,7 +217,7 @@ public sealed class StainTests : IDisposable
     public async Task The_demo_predicts_what_its_specimen_shows()
     {
         var (exit, output, error) = await StainGridCommand.RunAsync("demo", "--size", "256", "-o", folder.Path, "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         var result = Assert.Single(StainGridCommand.Lines(output));
         var pearson = result.GetProperty("pearson").EnumerateObject().ToDictionary(label => label.Name, label => label.Value.GetDouble());
         Assert.Equal(3, pearson.Count);
@@ -229,14 +229,14 @@ public sealed class StainTests : IDisposable
     public async Task Where_tiles_end_an_image_has_no_steps_unless_they_are_averaged_plainly()
     {
         var (exit, output, error) = await StainGridCommand.RunAsync("demo", "--size", "256", "-o", folder.File("demo"), "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         Assert.InRange(await ScoreAsync("standard"), 0.5, 2);
         Assert.InRange(await ScoreAsync("paper"), 2.5, 20);
 
         async Task<double> ScoreAsync(string quality)
         {
             (exit, output, error) = await StainGridCommand.RunAsync("stain", folder.File("demo", "specimen", "phase-z06.png"), "--block", "1", "--quality", quality, "-o", folder.File(quality));
-            Assert.True(exit == 0, error + output);
+            Assert.True(exit == 0, $"{exit}: {error}{output}");
             return JsonNode.Parse(await File.ReadAllTextAsync(folder.File(quality, "phase-z06.ome.zarr", ".zattrs"), Stop))!["staingrid"]!["check"]!["seam_score"]!.GetValue<double>();
         }
     }
@@ -257,7 +257,7 @@ public sealed class StainTests : IDisposable
         string path = folder.File($"{Guid.NewGuid():n}.safetensors");
         var (exit, _, error) = await StainGridCommand.RunAsync(
             "model", "init", "--stem", "2", "--growth", "2", "--resampling", "convolution", "--labels", "DAPI_CONFOCAL", "-o", path);
-        Assert.True(exit == 0, error);
+        Assert.True(exit == 0, $"{exit}: {error}");
         return path;
     }
 

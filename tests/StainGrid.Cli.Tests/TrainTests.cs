@@ -21,7 +21,7 @@ public sealed class TrainTests : IDisposable
         string config = Config("real", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 160, "batch_size": 1, "warm_up": 10, "learning_rate": 0.006, "norm_batches": 8 }, "evaluate_every": 80, "checkpoint_every": 40 }""");
         string[] split = ["--test-columns", "640:768", "--validation-columns", "512:640"];
         var (exit, output, error) = await StainGridCommand.RunAsync(["train", config, .. split, "-o", folder.File("whole"), "--json"]);
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         var result = Assert.Single(StainGridCommand.Lines(output));
         Assert.Equal(160, result.GetProperty("steps").GetInt32());
         string[] curve = await File.ReadAllLinesAsync(folder.File("whole", "curve.csv"), TestContext.Current.CancellationToken);
@@ -35,14 +35,14 @@ public sealed class TrainTests : IDisposable
         await StopAsync(["train", config, .. split, "-o", folder.File("parts")], kill: false);
         await StopAsync(["train", config, .. split, "-o", folder.File("parts")], kill: true);
         (exit, output, error) = await StainGridCommand.RunAsync(["train", config, .. split, "-o", folder.File("parts")]);
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         Assert.Contains("goes on after step", error);
         foreach (string name in (string[])["model.safetensors", "checkpoint.safetensors", "curve.csv", "split.json"])
             Assert.True(File.ReadAllBytes(folder.File("whole", name)).SequenceEqual(File.ReadAllBytes(folder.File("parts", name))), $"{name} differs.");
 
         (exit, output, error) = await StainGridCommand.RunAsync(
             "evaluate", folder.File("whole", "model.safetensors"), data, "--split", folder.File("whole", "split.json"), "-o", folder.File("evaluation"), "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         double[] pearson = [.. Assert.Single(StainGridCommand.Lines(output)).GetProperty("report").GetProperty("labels").EnumerateArray().Select(label => label.GetProperty("all").GetProperty("pearson").GetDouble())];
         Assert.True(pearson.All(value => value > 0.2) && pearson.Max() > 0.5, string.Join(' ', pearson));
 
@@ -57,7 +57,7 @@ public sealed class TrainTests : IDisposable
     {
         string config = Config("specimens", $$"""{ "specimens": 2, "network": {{Network}}, "training": { "steps": 60, "batch_size": 1, "warm_up": 5, "learning_rate": 0.006, "norm_batches": 5 } }""");
         var (exit, output, error) = await StainGridCommand.RunAsync("train", config, "-o", folder.File("first"), "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         string[] curve = await File.ReadAllLinesAsync(folder.File("first", "curve.csv"), TestContext.Current.CancellationToken);
         Assert.True(Loss(curve[^10..]) < Loss(curve[1..6]) - 1, $"From {Loss(curve[1..6]):F2} to {Loss(curve[^10..]):F2} nats.");
 
@@ -65,7 +65,7 @@ public sealed class TrainTests : IDisposable
         WriteNoise("light", "membranes", "nuclei", "light2", "membranes2", "nuclei2");
         await File.WriteAllTextAsync(manifest, "field,well,image,CELLMASK_CONFOCAL,DAPI_CONFOCAL\n1,A1,light.png,membranes.png,nuclei.png\n2,A2,light2.png,membranes2.png,nuclei2.png\n", TestContext.Current.CancellationToken);
         (exit, output, error) = await StainGridCommand.RunAsync("train", manifest, "--test-wells", "A2", "--from", folder.File("first", "model.safetensors"), "--steps", "2", "--batch", "1", "-o", folder.File("tuned"));
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         (exit, output, error) = await StainGridCommand.RunAsync("model", "info", folder.File("tuned", "model.safetensors"));
         Assert.True(exit == 0 && output.Contains("CELLMASK_CONFOCAL", StringComparison.Ordinal) && !output.Contains("NFH_CONFOCAL", StringComparison.Ordinal), output + error);
     }
@@ -76,7 +76,7 @@ public sealed class TrainTests : IDisposable
         string data = SharedData.File("isl-condition-b", "train");
         string config = Config("ablation", $$"""{ "data": "{{data}}", "network": {{Network}}, "training": { "steps": 3, "batch_size": 1, "norm_batches": 1 } }""");
         var (exit, output, error) = await StainGridCommand.RunAsync("ablate", config, "--test-columns", "640:768", "--same-time", "-o", folder.File("ablation"), "--json");
-        Assert.True(exit == 0, error + output);
+        Assert.True(exit == 0, $"{exit}: {error}{output}");
         var results = Assert.Single(StainGridCommand.Lines(output)).GetProperty("results").EnumerateArray().ToArray();
         string[] rows = ["U-Net, one scale", "U-Net, multi-scale", "with dense blocks", "with GPT layers"];
         Assert.Equal(rows, results.Where(result => !result.GetProperty("same_time").GetBoolean()).Select(result => result.GetProperty("row").GetString()!));

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json.Nodes;
+using StainGrid.Contracts;
 using StainGrid.Imaging;
 using StainGrid.TestSupport;
 using StainGrid.Tiling;
@@ -123,8 +124,11 @@ public sealed class ApiTests(Service service) : IClassFixture<Service>
     {
         using var client = service.Client(service.Submitter);
         string upload = await Service.UploadAsync(client, [.. Enumerable.Range(1, 24).Select(i => ($"r03c{i:00}f01p01-ch1sk1fk1fl1.tiff", Service.Png(i)))]);
+        var held = service.Gate.Hold<IStitcherGrain>(nameof(IStitcherGrain.AddAsync));
         string id = (string)(await Service.JsonAsync(await Service.SubmitAsync(client, $"upload:{upload}", more: ",\"stride\":16")))["plate_id"]!;
+        await held.Reached;
         var cancelled = await Service.JsonAsync(await client.PostAsync($"/v1/plates/{id}/cancel", null, Stop));
+        held.Go();
         Assert.Equal("cancelled", (string)cancelled["state"]!);
         Assert.True((int)cancelled["fields_complete"]! < 24);
         var retried = await Service.JsonAsync(await client.PostAsync($"/v1/plates/{id}/retry", null, Stop));

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using StainGrid.Contracts;
 
 namespace StainGrid.Http.Tests;
 
@@ -48,7 +49,9 @@ public sealed class LimitTests
         await service.InitializeAsync();
         using var client = service.Client(service.Submitter);
         string upload = await Service.UploadAsync(client, [.. Enumerable.Range(1, 20).Select(i => ($"r03c{i:00}f01p01-ch1sk1fk1fl1.tiff", Service.Png(i)))]);
+        var held = service.Gate.Hold<IStitcherGrain>(nameof(IStitcherGrain.AddAsync));
         string first = (string)(await Service.JsonAsync(await Service.SubmitAsync(client, $"upload:{upload}", "first", ",\"stride\":16")))["plate_id"]!;
+        await held.Reached;
         using var second = await Service.SubmitAsync(client, "share:all/plate", "second");
         Assert.Equal(HttpStatusCode.TooManyRequests, second.StatusCode);
         Assert.NotNull(second.Headers.RetryAfter);
@@ -58,6 +61,7 @@ public sealed class LimitTests
         using var other = service.Client(service.Other);
         Assert.Equal(HttpStatusCode.Created, (await Service.SubmitAsync(other, "share:all/plate")).StatusCode);
         (await client.PostAsync($"/v1/plates/{first}/cancel", null, Stop)).EnsureSuccessStatusCode();
+        held.Go();
         Assert.Equal(HttpStatusCode.Created, (await Service.SubmitAsync(client, "share:all/plate", "second")).StatusCode);
     }
 }

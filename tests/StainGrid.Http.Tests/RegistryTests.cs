@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using StainGrid.Contracts;
 using StainGrid.Grains;
 
 namespace StainGrid.Http.Tests;
@@ -23,11 +24,13 @@ public sealed class RegistryTests
         using var client = service.Client(service.Submitter);
         Assert.Equal([("small", true, null), ("neuron", false, old)], await ListAsync(client));
 
+        var held = service.Gate.Hold<IStitcherGrain>(nameof(IStitcherGrain.AddAsync));   // a field that does not end before the cancel
         string id = (string)(await Service.JsonAsync(await Service.SubmitAsync(client, "share:all/large", "one", ",\"model\":\"neuron\"")))["plate_id"]!;
         while ((int)(await PlateAsync(client, id))["fields_complete"]! == 0)
             await Task.Delay(20, Stop);
         await registry.PinAsync("neuron", next[..8], "ann", Stop);
         (await client.PostAsync($"/v1/plates/{id}/cancel", null, Stop)).EnsureSuccessStatusCode();
+        held.Go();
         Assert.Equal("cancelled", await Service.EndAsync(client, id));
         Assert.InRange((int)(await PlateAsync(client, id))["fields_complete"]!, 1, Wells - 1);
 

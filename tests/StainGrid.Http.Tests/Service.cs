@@ -139,7 +139,7 @@ public sealed class Service : IAsyncLifetime
     /// <summary>A client that shows a key or token; none where null.</summary>
     public HttpClient Client(string? credential)
     {
-        var client = new HttpClient(new SocketsHttpHandler { UseCookies = false, AllowAutoRedirect = false }) { BaseAddress = Url, Timeout = TimeSpan.FromSeconds(60) };
+        var client = new HttpClient(new SocketsHttpHandler { UseCookies = false, AllowAutoRedirect = false }) { BaseAddress = Url, Timeout = TimeSpan.FromMinutes(10) };   // the events of a plate are one answer
         if (credential is not null)
             client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", credential);
         return client;
@@ -274,7 +274,7 @@ internal sealed class CallGate : IIncomingGrainCallFilter
 
         public bool Done => done;
 
-        public Task Reached => reached.Task.WaitAsync(TimeSpan.FromSeconds(60));
+        public Task Reached => reached.Task.WaitAsync(TimeSpan.FromMinutes(3));
 
         public void Go() => gone.SetResult();
 

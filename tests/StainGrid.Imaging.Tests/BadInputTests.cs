@@ -297,7 +297,7 @@ public sealed class BadInputTests : IDisposable
                 Assert.DoesNotContain('\n', exception.Message);
             }
 
-            Assert.InRange(watch.Elapsed.TotalSeconds, 0, 10);
+            Assert.InRange(watch.Elapsed.TotalSeconds, 0, 60);   // none hangs
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - allocated, 0, 120L << 20);
         }
 

@@ -137,7 +137,7 @@ public sealed class ClusterTests : IDisposable
             "--redis", "127.0.0.1:1", "--state", folder.File("state"));
         await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync("127.0.0.1:1", "c", timeout: TimeSpan.FromSeconds(2), cancellationToken: Stop));
         await using var redis = await RedisServer.StartAsync(Stop);
-        var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(3), cancellationToken: Stop));
+        var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(20), cancellationToken: Stop));
         Assert.StartsWith("No silo of cluster 'none'", none.Message, StringComparison.Ordinal);
     }
 

@@ -15,7 +15,7 @@ internal static class ClusterCheck
 {
     // Silos write that they are alive every 5 s; three missed ones are too many.
     private static readonly TimeSpan Stale = TimeSpan.FromSeconds(20);
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     public static async Task<IReadOnlyList<Finding>> RunAsync(string address, string cluster, CancellationToken cancellationToken)
     {

@@ -12,7 +12,7 @@ internal sealed class Uploader
     private const string Tus = "Tus-Resumable", TusVersion = "1.0.0", OffsetHeader = "Upload-Offset";
 
     private static readonly TimeSpan PieceTime = TimeSpan.FromMinutes(3);
-    private static readonly TimeSpan DropTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan DropTime = TimeSpan.FromSeconds(10);
     private static readonly string[] s_kinds = [".png", ".tif", ".tiff", ".csv", ".json"];
 
     private readonly HttpExchange exchange;

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using StainGrid.Contracts;
@@ -9,7 +10,7 @@ namespace StainGrid.Grains;
 /// long as a device asks there is a dispatcher, so what was lost elsewhere goes on soon.</summary>
 [Reentrant]
 [RequireSiloMetadata(SiloMetadataKeys.Cpu, "true")]
-public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges gauges, TimeProvider time, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
+public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges gauges, TimeProvider time, IHostApplicationLifetime host, ILogger<DispatcherGrain> logger) : Grain, IDispatcherGrain
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan WakeInterval = TimeSpan.FromSeconds(2);
@@ -62,7 +63,7 @@ public sealed partial class DispatcherGrain(ISiloStatusOracle silos, QueueGauges
         var leases = Take(device, silo, count);
         if (leases.Length == 0 && wait > TimeSpan.Zero)
         {
-            await queued.WaitAsync(wait);
+            await queued.WaitAsync(wait, host.ApplicationStopping);
             leases = Take(device, silo, count);
         }
 

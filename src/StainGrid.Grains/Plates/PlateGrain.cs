@@ -276,6 +276,10 @@ public sealed partial class PlateGrain(
     public async Task DeleteAsync(PlateDeletion deletion)
     {
         ArgumentNullException.ThrowIfNull(deletion);
+
+        // A try to delete the plate alone ends soon; where it fails, the next one is to delete the result too.
+        while (deleting && deletion.Result && Record.Deletion is { Result: false })
+            await Task.Delay(Beat / 10, ended.Token);
         if (Record.Request is null)
             return;
         if (Record.Deletion is null && !IsFinal)

@@ -48,12 +48,7 @@ public sealed partial class TileGrain(DeviceExecutors executors, SlideImageCache
     public async Task StopAsync()
     {
         draining = true;
-        foreach (var (lease, block) in leases.Where(lease => !lease.Value.IsBegun).ToArray())
-        {
-            if (leases.ContainsKey(lease))   // it has not ended meanwhile
-                await block.Stop.CancelAsync();
-        }
-
+        await Task.WhenAll([.. leases.Values.Where(block => !block.IsBegun).Select(block => block.Stop.CancelAsync())]);   // all at once: while one is awaited the next may begin
         if (loop is not null)
             await loop;
     }

@@ -9,7 +9,7 @@ internal sealed record NamedImage(int Row, int Column, int Field, int? Plane, st
 /// folder, with '/' between its parts.</summary>
 internal sealed class NamePattern
 {
-    private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(3);   // of a wall clock: a busy machine stalls too
 
     private readonly Regex _regex;
     private readonly Regex? _ignored;

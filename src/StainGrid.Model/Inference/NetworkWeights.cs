@@ -30,8 +30,8 @@ internal sealed class NetworkWeights(GlobalPixelTransformer network)
     /// <summary>A batch norm of running statistics as x * scale + shift, for each channel.</summary>
     public (Tensor Scale, Tensor Shift) Norm(string name)
     {
-        using Scalar epsilon = Epsilon;
-        var scale = tensors[name + ".weight"] / (tensors[name + ".running_var"] + epsilon).sqrt();
+        using Scalar epsilon = Epsilon, one = 1;                                           // see HeldScalars
+        var scale = tensors[name + ".weight"] / tensors[name + ".running_var"].add(epsilon, one).sqrt();
         return (scale, tensors[name + ".bias"] - tensors[name + ".running_mean"] * scale);
     }
 }

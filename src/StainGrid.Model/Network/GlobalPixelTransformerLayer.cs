@@ -1,4 +1,5 @@
 using TorchSharp.Modules;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -61,7 +62,11 @@ public sealed class GlobalPixelTransformerLayer : nn.Module<Tensor, Tensor>
             : nn.functional.scaled_dot_product_attention(q, k, v);             // [N, 1, H'W', c]
         var output = o.squeeze(1).transpose(1, 2).reshape(queries.shape);      // [N, c, H', W'], eq. 7
         if (residual)
-            output = output.add(queries);
+        {
+            using Scalar one = 1;                                              // see HeldScalars
+            output = output.add(queries, one);
+        }
+
         return output.MoveToOuterDisposeScope();
     }
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace StainGrid.Model;
@@ -25,12 +26,13 @@ public static class WeightInitialisation
         ArgumentNullException.ThrowIfNull(network);
         using var gradients = no_grad();
         using var scope = NewDisposeScope();
+        using Scalar zero = 0, one = 1;   // see HeldScalars
         foreach (var (name, target) in network.NamedTensors())
         {
             if (target.dim() == 4)
                 target.copy_(tensor(Uniform(name, target.shape, seed), target.shape));
             else
-                target.fill_(name.EndsWith(".norm.weight", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal) ? 1 : 0);
+                target.fill_(name.EndsWith(".norm.weight", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal) ? one : zero);
         }
     }
 

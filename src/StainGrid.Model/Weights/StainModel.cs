@@ -178,6 +178,7 @@ public sealed class StainModel : IDisposable
                 throw new ModelFileException(path, $"the tensor '{name}' is not one of the network that the metadata describes. {Another}");
         }
 
+        using Scalar zero = 0;   // see HeldScalars
         foreach (var (name, target) in targets)
         {
             if (!file.Tensors.TryGetValue(name, out var source))
@@ -190,7 +191,7 @@ public sealed class StainModel : IDisposable
 
             if (!source.isfinite().all().item<bool>())
                 throw new ModelFileException(path, $"the tensor '{name}' holds NaN or infinity. Training failed or the file is damaged; use another checkpoint.");
-            if (name.EndsWith(".running_var", StringComparison.Ordinal) && source.lt(0).any().item<bool>())
+            if (name.EndsWith(".running_var", StringComparison.Ordinal) && source.lt(zero).any().item<bool>())
                 throw new ModelFileException(path, $"the tensor '{name}' holds a negative variance. The file is damaged; get it again.");
             target.copy_(source);
         }

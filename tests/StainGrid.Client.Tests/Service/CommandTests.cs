@@ -22,7 +22,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         await File.WriteAllTextAsync(folder.File("key"), served.Key + "\n", Stop);
         string[] server = ["--server", served.Address.AbsoluteUri, "--key-file", folder.File("key")];
         var (exit, output, error) = await RunAsync(null, ["plate", "submit", folder.File("My plate"), "--pattern", ServedFixture.Pattern, "--watch", .. server]);
-        Assert.True(exit == 0, error);
+        Assert.True(exit == 0, $"{exit}: {error}");
         Assert.Contains("uploading: 2 of 2 files, 0.1 of 0.1 MB", error, StringComparison.Ordinal);
         string id = output.Split(':')[0];
         Assert.Equal($"{id}: complete, 2 of 2 fields complete\n", output);
@@ -33,7 +33,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
             (exit, lines[0].GetProperty("plate").GetString(), lines[0].GetProperty("state").GetString(), lines.Length, lines[2].GetProperty("well").GetString(), lines[2].GetProperty("state").GetString()));
 
         (exit, output, error) = await RunAsync(null, ["plate", "fetch", id, "-o", folder.File("result"), .. server]);
-        Assert.True(exit == 0, error);
+        Assert.True(exit == 0, $"{exit}: {error}");
         Assert.StartsWith($"{id}: complete, ", output, StringComparison.Ordinal);
         using (var client = served.Client())
         {
@@ -63,7 +63,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
         await served.StartAsync(Stop);
         string[] submit = ["plate", "submit", "share:plates/twelve", "--pattern", ServedFixture.Pattern, "--id", $"mine-{Guid.NewGuid()}", "--json"];
         var (exit, output, error) = await RunAsync(served, submit);
-        Assert.True(exit == 0, error);
+        Assert.True(exit == 0, $"{exit}: {error}");
         string id = JsonDocument.Parse(output).RootElement.GetProperty("plate").GetString()!;
         (exit, output, _) = await RunAsync(served, ["plate", "cancel", id]);
         Assert.Equal(0, exit);

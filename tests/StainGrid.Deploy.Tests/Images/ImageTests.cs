@@ -68,7 +68,7 @@ public sealed class ImageTests(ITestOutputHelper log) : IDisposable
               if [ $tries -gt 60 ] || ! kill -0 $served; then cat served unwell; exit 1; fi
               sleep 0.5
             done
-            {health} --ready
+            {health} --timeout 60 --ready
             kill -TERM $served
             wait $served
             if {health} 2>&1; then exit 1; fi

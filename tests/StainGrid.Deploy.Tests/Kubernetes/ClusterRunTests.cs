@@ -37,7 +37,7 @@ public sealed class ClusterRunTests : IDisposable
             for (int i = 0; i < started.Count; i++)
                 Assert.Contains("answers 200", await HealthAsync($"http://{s_network}{i + 2}:9464"), StringComparison.Ordinal);
             string url = started.Select(silo => silo.ReadyLine).Single(line => line.Contains("serving", StringComparison.Ordinal)).Split("serving ")[1].Split(',', ')')[0];
-            Assert.Contains("answers 200", await HealthAsync(url), StringComparison.Ordinal);
+            Assert.Contains("answers 200", await UntilWellAsync(url), StringComparison.Ordinal);
             foreach (var (silo, pool) in started.Zip(overlay.Silos.OrderBy(pool => pool.Name == "staingrid-gpu")).Reverse())
                 Assert.Equal(0, await silo.StopAsync(TimeSpan.FromSeconds(pool.Spec.TerminationGracePeriodSeconds!.Value)));
         }
@@ -62,7 +62,23 @@ public sealed class ClusterRunTests : IDisposable
         }
     }
 
-    private static Task<string> HealthAsync(string url) => Checkout.RunAsync(SiloProcess.CommandPath, ["health", "--ready", url], Checkout.Root, null, Stop);
+    // Asked again, as its probes do: a silo that has just joined may be asked for a grain that no silo has yet.
+    private static async Task<string> UntilWellAsync(string url)
+    {
+        for (var deadline = DateTime.UtcNow.AddMinutes(2); ; await Task.Delay(200, Stop))
+        {
+            try
+            {
+                return await HealthAsync(url);
+            }
+            catch (InvalidOperationException) when (DateTime.UtcNow < deadline)
+            {
+                // Not yet.
+            }
+        }
+    }
+
+    private static Task<string> HealthAsync(string url) => Checkout.RunAsync(SiloProcess.CommandPath, ["health", "--ready", "--timeout", "60", url], Checkout.Root, null, Stop);
 
     // By the manifest's own shell line and configuration, bound to an address of this machine.
     private async Task<SiloProcess> StartRedisAsync(Overlay overlay)
@@ -83,10 +99,10 @@ public sealed class ClusterRunTests : IDisposable
                 info.Environment[pool.Container.Env.Single(variable => variable.ValueFrom?.SecretKeyRef is not null).Name] = Password;
                 return info;
             },
-            "", _folder.File("redis.log"), TimeSpan.FromSeconds(30), Stop);
+            "", _folder.File("redis.log"), TimeSpan.FromMinutes(3), Stop);
 
         // As its probes ask, with their own environment.
-        for (var deadline = DateTime.UtcNow.AddSeconds(30); ; await Task.Delay(100, Stop))
+        for (var deadline = DateTime.UtcNow.AddMinutes(3); ; await Task.Delay(100, Stop))
         {
             try
             {
@@ -127,6 +143,6 @@ public sealed class ClusterRunTests : IDisposable
                     info.Environment[variable] = value;
                 return info;
             },
-            $"staingrid: silo {name} ready", _folder.File(name + ".log"), TimeSpan.FromSeconds(60), Stop);
+            $"staingrid: silo {name} ready", _folder.File(name + ".log"), TimeSpan.FromMinutes(3), Stop);
     }
 }

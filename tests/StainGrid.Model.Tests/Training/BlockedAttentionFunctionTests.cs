@@ -50,6 +50,7 @@ public sealed class BlockedAttentionFunctionTests
         using var scope = NewDisposeScope();
         var random = new Random(3);
         var layer = new GlobalPixelTransformerLayer(6, 5, Scaling.Down, NetworkVariant.Paper);
+        RandomWeights.Fill(layer, random);
         var input = tensor([.. Enumerable.Range(0, 2 * 6 * 16 * 16).Select(_ => random.NextSingle() * 4 - 2)], [2, 6, 16, 16]);
         var slope = tensor([.. Enumerable.Range(0, 2 * 5 * 8 * 8).Select(_ => random.NextSingle() * 2 - 1)], [2, 5, 8, 8]);
         Tensor[][] gradients = [.. ((ScalarType[])[ScalarType.Float32, ScalarType.BFloat16]).Select(type =>
