@@ -58,11 +58,12 @@ internal sealed class AzuriteServer : IAsyncDisposable
                         throw new InvalidOperationException($"Azurite ended with {process.ExitCode}: {await errors}");
                     try
                     {
-                        using var client = new TcpClient();
-                        await client.ConnectAsync(IPAddress.Loopback, port, cancellationToken);
-                        return server;
+                        using var client = new HttpClient();
+                        using var answer = await client.GetAsync(new Uri($"http://127.0.0.1:{port}/devstoreaccount1"), cancellationToken);
+                        if (!process.HasExited)   // or another program has the port
+                            return server;
                     }
-                    catch (SocketException) when (DateTime.UtcNow < deadline)
+                    catch (HttpRequestException) when (DateTime.UtcNow < deadline)
                     {
                         await Task.Delay(100, cancellationToken);
                     }

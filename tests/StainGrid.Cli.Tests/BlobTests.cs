@@ -35,8 +35,8 @@ public sealed class BlobTests : IDisposable
             await container.GetBlobClient($"in/plate 1/{well}.png").UploadAsync(folder.File(well + ".png"), Stop);
         }
 
-        await SuccessAsync("stain", folder.File("B02.png"), "-m", model, "-o", folder.File("local"), "--stride", "128");
-        string line = await SuccessAsync("stain", "azure://plates/in/plate 1/B02.png", "-m", "azure://plates/models/small.safetensors", "-o", folder.File("blob"), "--stride", "128", "--json");
+        await SuccessAsync("stain", folder.File("B02.png"), "-m", model, "-o", folder.File("local"), "--stride", "128", "--precision", "float32");
+        string line = await SuccessAsync("stain", "azure://plates/in/plate 1/B02.png", "-m", "azure://plates/models/small.safetensors", "-o", folder.File("blob"), "--stride", "128", "--precision", "float32", "--json");
         var result = Assert.Single(StainGridCommand.Lines(line));
         Assert.Equal("azure://plates/in/plate 1/B02.png", result.GetProperty("input")[0].GetString());
         Assert.True(File.Exists(result.GetProperty("preview").GetString()));
@@ -46,7 +46,7 @@ public sealed class BlobTests : IDisposable
         line = await SuccessAsync("plate", "plan", "azure://plates/in/plate%201", "--pattern", Pattern, "-m", "azure://plates/models/small.safetensors", "--json");
         Assert.Equal(2, StainGridCommand.Lines(line)[0].GetProperty("fields").GetInt32());
         await SuccessAsync("plate", "submit", "azure://plates/in/plate%201", "--pattern", Pattern, "-m", "azure://plates/models/small.safetensors",
-            "-o", "azure://plates/out/plate1", "--stride", "128", "--json");
+            "-o", "azure://plates/out/plate1", "--stride", "128", "--precision", "float32", "--json");
         var written = await container.GetBlobClient("out/plate1/B/2/0/0/0/0/0/0/0").DownloadContentAsync(Stop);
         Assert.Equal(expected, written.Value.Content.ToArray());
 

@@ -141,11 +141,11 @@ public sealed class TrainTests : IDisposable
     // Starts a training, waits for a checkpoint and some steps more, and ends it.
     private static async Task StopAsync(string[] arguments, bool kill)
     {
+        string checkpoint = Path.Combine(arguments[^1], "checkpoint.safetensors");
+        var before = File.Exists(checkpoint) ? File.GetLastWriteTimeUtc(checkpoint) : default;
         using var process = StainGridCommand.Start(arguments);
         var output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        string checkpoint = Path.Combine(arguments[^1], "checkpoint.safetensors");
-        var before = File.Exists(checkpoint) ? File.GetLastWriteTimeUtc(checkpoint) : default;
         while (!process.HasExited && (!File.Exists(checkpoint) || File.GetLastWriteTimeUtc(checkpoint) == before))
             await Task.Delay(20, TestContext.Current.CancellationToken);
         await Task.Delay(100, TestContext.Current.CancellationToken);

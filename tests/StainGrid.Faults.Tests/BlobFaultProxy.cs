@@ -38,7 +38,7 @@ internal sealed class BlobFaultProxy : IAsyncDisposable
         { "Connection", "Keep-Alive", "Transfer-Encoding", "Proxy-Connection", "Upgrade", "TE", "Trailer", "Host" };
 
     private readonly WebApplication _application;
-    private readonly HttpMessageInvoker _service = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, UseProxy = false });
+    private readonly HttpMessageInvoker _service = new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromSeconds(2) /* before Node closes them */, AllowAutoRedirect = false, UseCookies = false, UseProxy = false });
     private readonly Uri _target;
     private Random _random = new(0);
     private readonly Lock _draw = new();

@@ -1,5 +1,8 @@
 using System.Collections.Concurrent;
 using Azure.Storage.Blobs;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Orleans.Configuration;
 using StainGrid.Imaging;
 using StainGrid.TestSupport;
 
@@ -10,8 +13,8 @@ internal sealed class ClusterFixture : IAsyncDisposable
 {
     private const string Container = "plates";
 
-    // How long a silo that was paused may take to find that the cluster went on without it.
-    private static readonly TimeSpan Eviction = TimeSpan.FromSeconds(20);
+    // How long the cluster may take to go on without a silo that was paused (Orleans holds votes back for 24 s where a connection is up), and that silo to find it out.
+    private static readonly TimeSpan Eviction = TimeSpan.FromMinutes(3);
 
     private readonly TemporaryFolder _folder = new();
     private readonly ConcurrentDictionary<string, SiloProcess> _silos = [];   // they are added side by side
@@ -110,8 +113,15 @@ internal sealed class ClusterFixture : IAsyncDisposable
         {
             foreach (var silo in _silos.Values.Where(silo => silo.HasExited))
             {
-                await silo.RestartAsync(CancellationToken.None);
                 starts++;
+                try
+                {
+                    await silo.RestartAsync(CancellationToken.None);
+                }
+                catch (InvalidOperationException)
+                {
+                    // It works before it says that it is ready, and can end in between.
+                }
             }
 
             await Task.Delay(100, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -130,10 +140,12 @@ internal sealed class ClusterFixture : IAsyncDisposable
                 return;
             case SiloFault.Pause:
                 await _silos[fault.Silo].PauseAsync();
+                await UntilEvictedAsync(fault.Silo, cancellationToken);
                 await Task.Delay(fault.For, cancellationToken);
                 await _silos[fault.Silo].ResumeAsync();
-                if (await _silos[fault.Silo].EndsWithinAsync(Eviction))
-                    await _silos[fault.Silo].RestartAsync(cancellationToken);
+                if (!await _silos[fault.Silo].EndsWithinAsync(Eviction))
+                    throw new InvalidOperationException($"{fault.Silo} goes on though the cluster declared it dead.");
+                await _silos[fault.Silo].RestartAsync(cancellationToken);
                 return;
             case SiloFault.KillAll:
                 await Task.WhenAll(_silos.Values.Select(silo => silo.KillAsync()));
@@ -155,6 +167,26 @@ internal sealed class ClusterFixture : IAsyncDisposable
 
         await Task.Delay(fault.For, cancellationToken);
         await _silos[fault.Silo].RestartAsync(cancellationToken);
+    }
+
+    // By Orleans' own reader of the table, in a host that is never started.
+    private async Task UntilEvictedAsync(string silo, CancellationToken cancellationToken)
+    {
+        var builder = new HostApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.UseOrleans(host => host
+            .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (Cluster, "staingrid"))
+            .UseRedisClustering(Redis));
+        using var host = builder.Build();
+        var table = host.Services.GetRequiredService<IMembershipTable>();
+        await table.InitializeMembershipTableAsync(false, cancellationToken);
+        for (var deadline = DateTime.UtcNow + Eviction; ; await Task.Delay(500, cancellationToken))
+        {
+            var entries = (await table.ReadAllAsync(cancellationToken)).Members.Select(member => member.Item1).Where(entry => entry.SiloName == silo);
+            if (entries.MaxBy(entry => entry.SiloAddress.Generation)!.Status == SiloStatus.Dead)
+                return;
+            if (DateTime.UtcNow > deadline)
+                throw new InvalidOperationException($"{silo} is paused, and the cluster does not go on without it.");
+        }
     }
 
     /// <inheritdoc/>

@@ -28,7 +28,7 @@ public sealed class HarnessTests : IDisposable
     }
 
     [Fact]
-    public async Task The_test_plate_is_24_different_fields_and_is_stained_in_seconds()
+    public async Task The_test_plate_is_24_different_fields_and_the_digest_sees_every_byte_of_them()
     {
         string plate = _folder.File("plate"), model = _folder.File("small.safetensors");
         TestPlate.Write(plate);
@@ -39,7 +39,6 @@ public sealed class HarnessTests : IDisposable
 
         await using var silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), cancellationToken: Stop);
         var client = new GrainClient(silo.Grains);
-        var watch = System.Diagnostics.Stopwatch.StartNew();
         for (int i = 0; i < 3; i++)
         {
             string slide = await client.SubmitAsync(new SlideRequest { Files = [files[i]], Settings = new() { Model = model }, Output = _folder.File("out", "A", $"{i + 1}", "0") });
@@ -48,9 +47,6 @@ public sealed class HarnessTests : IDisposable
                 last = status;
             Assert.Equal((SlideState.Complete, (string?)null), (last!.State, last.Error));
         }
-
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"Three fields took {watch.Elapsed}.");
-        TestContext.Current.SendDiagnosticMessage($"Three fields took {watch.Elapsed}.");
 
         // The digest sees every chunk, and a flipped byte.
         var store = new FolderBlobStore(_folder.File("out"));

@@ -25,7 +25,7 @@ public sealed class SiloProcessTests : IDisposable
         Assert.NotEqual(first, silo.Id);
         Assert.Equal(139, await silo.CrashNativeAsync());
         await silo.RestartAsync(Stop);
-        Assert.Equal(0, await silo.StopAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(0, await silo.StopAsync(TimeSpan.FromMinutes(1)));
         string log = File.ReadAllText(silo.Log);
         Assert.Equal(3, log.Split("oops").Length - 1);
         Assert.Contains("ended with 139", log, StringComparison.Ordinal);
@@ -68,10 +68,10 @@ public sealed class SiloProcessTests : IDisposable
     private static async Task WaitForAsync(Func<bool> condition)
     {
         for (var watch = Stopwatch.StartNew(); !condition(); await Task.Delay(10, Stop))
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10));
+            Assert.True(watch.Elapsed < TimeSpan.FromMinutes(1));
     }
 
-    private Task<SiloProcess> StartAsync(string script, double seconds = 20) =>
+    private Task<SiloProcess> StartAsync(string script, double seconds = 60) =>
         SiloProcess.StartAsync("s1", () => new ProcessStartInfo("/bin/sh", ["-c", script]) { WorkingDirectory = _folder.Path },
             "staingrid: silo s1 ready", _folder.File("s1.log"), TimeSpan.FromSeconds(seconds), Stop);
 }

@@ -240,7 +240,7 @@ public sealed class DeletionTests(Slides slides) : IClassFixture<Slides>, IAsync
 
     private static Task UntilAsync(Func<bool> there) => UntilAsync(() => Task.FromResult(there()));
 
-    private static async Task UntilAsync(Func<Task<bool>> there, int seconds = 60)
+    private static async Task UntilAsync(Func<Task<bool>> there, int seconds = 180)
     {
         for (var deadline = DateTime.UtcNow.AddSeconds(seconds); !await there(); await Task.Delay(50, Stop))
             Assert.True(DateTime.UtcNow < deadline, $"It did not come within {seconds} s.");

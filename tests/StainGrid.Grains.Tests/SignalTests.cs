@@ -31,9 +31,9 @@ public class SignalTests
         await waiting.WaitAsync(Patience, Stop);
 
         // Who asks again meanwhile waits a little, or would ask as fast as he can.
-        var again = signal.WaitAsync(Long, stopping.Token);
-        Assert.False(again.IsCompleted);
-        await again.WaitAsync(Patience, Stop);
+        long started = System.Diagnostics.Stopwatch.GetTimestamp();
+        await signal.WaitAsync(Long, stopping.Token).WaitAsync(Patience, Stop);
+        Assert.True(System.Diagnostics.Stopwatch.GetElapsedTime(started) > TimeSpan.FromMilliseconds(100));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using StainGrid.Client;
 using StainGrid.Contracts;
 using StainGrid.Imaging;
@@ -19,11 +20,15 @@ public sealed class Slides : IAsyncLifetime
 
     internal BlobFiles Blobs => silo!.Inputs;
 
+    /// <summary>Holds blocks back.</summary>
+    internal HeldDevice.Gate Blocks { get; } = new();
+
     internal string Model { get; private set; } = "";
 
     public async ValueTask InitializeAsync()
     {
-        silo = await EmbeddedSilo.StartAsync(new DeviceOptions());
+        silo = await EmbeddedSilo.StartAsync(new DeviceOptions(), configure: host => host.Services.AddSingleton<Func<string, IDeviceExecutor>>(
+            services => name => new HeldDevice(new DeviceExecutor(name, services.GetRequiredService<BlobFiles>()), Blocks)));
         Client = new GrainClient(silo.Grains);
         Model = File("small.safetensors");
         using var model = StainModel.Create(

@@ -157,7 +157,7 @@ public sealed class BlobStoreTests : IDisposable
         }
         finally
         {
-            await Conformance.RunAsync("umount", [disk], _folder.Path, CancellationToken.None);
+            await Conformance.RunAsync("umount", ["--lazy", disk], _folder.Path, CancellationToken.None);
         }
     }
 

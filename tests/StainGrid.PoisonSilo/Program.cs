@@ -3,6 +3,7 @@
 //   STAINGRID_POISON_BLOCK=NAME:BLOCK   predicting this block of the slide whose name has NAME in it
 //   STAINGRID_POISON_FIELD=NAME         starting the slide that has a file with NAME in its name
 using Microsoft.Extensions.DependencyInjection;
+using Orleans.Configuration;
 using StainGrid.Contracts;
 using StainGrid.Grains;
 using StainGrid.Imaging;
@@ -29,6 +30,8 @@ string? evicted = await StainGridSilo.RunAsync(
     _ => Console.WriteLine($"staingrid: silo {name} ready"),
     configure: silo =>
     {
+        // It starts again and again: each time it waits until the one before has not been heard of for three of these.
+        silo.Services.PostConfigure<ClusterMembershipOptions>(membership => membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(1));
         if (Variable("STAINGRID_POISON_BLOCK")?.Split(':') is [var slide, var block])
         {
             silo.Services.AddSingleton<Func<string, IDeviceExecutor>>(services => device =>
