@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 
 namespace StainGrid.TestSupport;
 
@@ -31,7 +29,7 @@ internal sealed class AzuriteServer : IAsyncDisposable
         for (int attempt = 0; ; attempt++)
         {
             var folder = new TemporaryFolder();
-            int port = FreePort();
+            int port = FreePort.Next();
             var process = new Process
             {
                 StartInfo = new ProcessStartInfo("node",
@@ -90,12 +88,5 @@ internal sealed class AzuriteServer : IAsyncDisposable
         await _process.WaitForExitAsync();
         _process.Dispose();
         _folder.Dispose();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -19,7 +18,7 @@ public sealed class HealthTests : IDisposable
     [Fact]
     public async Task A_service_that_runs_is_well_by_its_address_and_by_its_settings_and_one_that_stopped_is_not()
     {
-        string address = $"127.0.0.1:{FreePort()}";
+        string address = $"127.0.0.1:{FreePort.Next()}";
         await using var served = await ServeAsync("--http", address);
         Assert.Equal((0, $"http://{address}/health/live answers 200.\n", ""), await HealthAsync([], ("STAINGRID_HTTP", address)));
         Assert.Equal((0, $"http://{address}/health/ready answers 200.\n", ""), await HealthAsync([$"http://{address}/", "--ready"]));
@@ -43,7 +42,7 @@ public sealed class HealthTests : IDisposable
         using var certificate = new CertificateRequest("CN=staingrid.example", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
         await File.WriteAllTextAsync(_folder.File("cert.pem"), certificate.ExportCertificatePem(), Stop);
         await File.WriteAllTextAsync(_folder.File("key.pem"), key.ExportPkcs8PrivateKeyPem(), Stop);
-        string address = $"127.0.0.1:{FreePort()}";
+        string address = $"127.0.0.1:{FreePort.Next()}";
         await using var served = await ServeAsync("--http", address, "--auth", "true", "--tls-certificate", _folder.File("cert.pem"), "--tls-key", _folder.File("key.pem"));
         Assert.Equal((0, $"https://{address}/health/live answers 200.\n", ""), await HealthAsync([], ("STAINGRID_HTTP", address), ("STAINGRID_TLS_CERTIFICATE", "cert.pem")));
     }
@@ -86,12 +85,5 @@ public sealed class HealthTests : IDisposable
         var error = process.StandardError.ReadToEndAsync(Stop);
         await process.WaitForExitAsync(Stop);
         return (process.ExitCode, await output, await error);
-    }
-
-    private static string FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture);
     }
 }

@@ -1,8 +1,6 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.Playwright;
 using StainGrid.Imaging;
@@ -61,7 +59,7 @@ public sealed class PageFixture : IAsyncLifetime
         string data = folder.File("data");
         Key = await KeyAsync("Ann Other", "submit");
         ReadKey = await KeyAsync("A Visitor", "read");
-        int port = FreePort();   // the same after a restart, so that the page finds it again
+        int port = FreePort.Next();   // the same after a restart, so that the page finds it again
         service = await SiloProcess.StartAsync(
             "serve",
             () =>
@@ -71,13 +69,14 @@ public sealed class PageFixture : IAsyncLifetime
                 info.Environment["OMP_WAIT_POLICY"] = "PASSIVE";
                 return info;
             },
-            "staingrid: serving http", Path.Combine(Pictures, "serve.log"), TimeSpan.FromSeconds(60), Stop);
+            "staingrid: serving http", Path.Combine(Pictures, "serve.log"), TimeSpan.FromMinutes(3), Stop);
         Url = $"http://127.0.0.1:{port}/";
         playwright = await Playwright.CreateAsync();
-        Assertions.SetDefaultExpectTimeout(20_000);
+        Assertions.SetDefaultExpectTimeout(60_000);
         browser = await playwright.Chromium.LaunchAsync(new()
         {
             ExecutablePath = Chromium,
+            Timeout = 180_000,
             Args = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
         });
     }
@@ -96,7 +95,7 @@ public sealed class PageFixture : IAsyncLifetime
     {
         Assert.SkipWhen(browser is null, $"{Chromium} is not there: apt-get install chromium.");
         var context = await browser!.NewContextAsync(new() { ViewportSize = new() { Width = width, Height = height }, ColorScheme = scheme, Locale = "en-GB", ReducedMotion = ReducedMotion.Reduce });
-        context.SetDefaultTimeout(30_000);
+        context.SetDefaultTimeout(120_000);
         if (signedIn)
         {
             var answer = await context.APIRequest.PostAsync(Url + "v1/session", new() { DataObject = new { key = Key } });
@@ -138,8 +137,7 @@ public sealed class PageFixture : IAsyncLifetime
         {
             if (plate is not null)
                 return plate;
-            using var http = new HttpClient { BaseAddress = new Uri(Url) };
-            http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", Key);
+            using var http = Client();
             var answer = await http.PostAsJsonAsync("v1/plates", new { source = "share:plates/zarr", name = "Shared plate", statistics = s_statistics }, Stop);
             var status = await answer.Content.ReadFromJsonAsync<JsonElement>(Stop);
             string id = status.GetProperty("plate_id").GetString()!;
@@ -158,6 +156,13 @@ public sealed class PageFixture : IAsyncLifetime
         }
     }
 
+    /// <summary>Cancels a plate that may run.</summary>
+    public async Task CancelAsync(string id)
+    {
+        using var http = Client();
+        (await http.PostAsync(new Uri($"v1/plates/{id}/cancel", UriKind.Relative), null, Stop)).EnsureSuccessStatusCode();
+    }
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
@@ -170,15 +175,15 @@ public sealed class PageFixture : IAsyncLifetime
         folder.Dispose();
     }
 
+    private HttpClient Client()
+    {
+        var http = new HttpClient { BaseAddress = new Uri(Url) };
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", Key);
+        return http;
+    }
+
     private async Task<string> KeyAsync(string name, string role) => (await Conformance.RunAsync(
         SiloProcess.CommandPath, ["key", "create", "--state", folder.File("data", "state"), "--tenant", "lab", "--name", name, "--role", role], folder.Path, Stop)).Trim();
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 
     private static void WriteModel(string path)
     {

@@ -24,6 +24,9 @@ export interface PlateSubmission {
 /** What the service refused, or why it was not reached, in one line for a person. */
 export class Problem extends Error {
   constructor(title: string, readonly code: string, readonly status: number) { super(title); }
+
+  /** Whether the same can succeed later: no answer, too slow, too often, or a failure of the service's own. */
+  get passes() { return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500; }
 }
 
 export const isFinal = (state: PlateState) => state !== "running" && state !== "new";

@@ -72,7 +72,7 @@ export async function watchPlate(
       }
     } catch (error) {
       if (signal.aborted) return;
-      const lost = !(error instanceof Problem) || error.status === 0 || error.status === 429 || error.status >= 500;
+      const lost = !(error instanceof Problem) || error.passes;
       if (!lost) throw error;
     }
     onConnection("The connection was lost; trying again ...");

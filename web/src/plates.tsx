@@ -18,6 +18,7 @@ export function Plates({ query, maySubmit }: { query: string; maySubmit: boolean
   const [more, setMore] = useState(false);
   const [error, setError] = useState<unknown>(null);
 
+  useEffect(() => setPlates(null), [state, text]);   // those of another question are no answer to this one
   useEffect(() => {
     const stop = new AbortController();
     void follow(stop.signal);

@@ -78,7 +78,7 @@ export class Upload {
         return;
       } catch (error) {
         if (this.stop.signal.aborted) throw error;
-        const passes = error instanceof Problem && (error.status === 0 || error.status === 409 || error.status === 429 || error.status >= 500);
+        const passes = error instanceof Problem && (error.passes || error.status === 409);
         if (!passes || ++failures >= TRIES) throw error;
         await sleep(500 * 2 ** failures, this.stop.signal);
       }

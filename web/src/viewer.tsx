@@ -1,6 +1,6 @@
 import OpenSeadragon from "openseadragon";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { getJson, plateUrl, sleep, type FieldStatus, type PlateStatus } from "./api";
+import { Problem, getJson, plateUrl, sleep, type FieldStatus, type PlateStatus } from "./api";
 import { Bar, ErrorLine, Heading, State, announce } from "./common";
 import { shareOf } from "./wells";
 import { ZarrImage, type Shown } from "./zarr";
@@ -17,8 +17,14 @@ document.head.append(mark);
 /** What an image's tiles are drawn with; changed in place, then the tiles are drawn anew. */
 interface Look { channels: Shown[]; plane: number }
 
+/** What OpenSeadragon's own types do not tell of a tile that is loaded. */
+interface Job { jobId: number | null; tile: { level: number; x: number; y: number }; finish(data: unknown, request: unknown, typeOrMessage: string): void }
+
 /** OpenSeadragon's tiles out of a Zarr tree: a tile is a chunk, its level 0 is the pyramid's last. */
 class ZarrTiles extends OpenSeadragon.TileSource {
+  private readonly jobs = new Set<Job>();
+  private destroyed = false;
+
   constructor(readonly image: ZarrImage, readonly look: () => Look, private readonly onError: (error: unknown) => void) {
     super({
       width: image.width, height: image.height, tileWidth: image.tileWidth, tileHeight: image.tileHeight, tileOverlap: 0,
@@ -35,15 +41,25 @@ class ZarrTiles extends OpenSeadragon.TileSource {
   override hasTransparency(): boolean { return false; }
 
   override downloadTileStart(job: OpenSeadragon.ImageJob): void {
-    const { level, x, y } = (job as unknown as { tile: { level: number; x: number; y: number } }).tile;
-    const finish = (job as unknown as { finish(data: unknown, request: unknown, typeOrMessage: string): void }).finish.bind(job);
-    this.draw(level, x, y).then(context => finish(context, null, "context2d"), error => {
+    const open = job as unknown as Job;
+    this.jobs.add(open);
+    this.draw(open.tile.level, open.tile.x, open.tile.y).then(context => open.finish(context, null, "context2d"), error => {
+      if (this.destroyed) return;
       this.onError(error);
-      finish(null, null, "the tile cannot be read");
-    });
+      open.finish(null, null, "the tile cannot be read");
+    }).finally(() => this.jobs.delete(open));
   }
 
   override downloadTileAbort(): void { /* a chunk that is on its way stays for the next who asks */ }
+
+  /** With the viewer: what is on its way must not come to a viewer that is gone, nor the time-out of it. */
+  destroy(): void {
+    this.destroyed = true;
+    for (const job of this.jobs) {
+      clearTimeout(job.jobId ?? undefined);
+      job.jobId = null;   // it is over, for OpenSeadragon
+    }
+  }
 }
 
 function useField(plateId: string, path: string) {
@@ -68,7 +84,10 @@ function useField(plateId: string, path: string) {
         setImages({ input, labels: null });
         while (state === "running" || state === "pending") {
           await sleep(EVERY, stop.signal);
-          state = await list();
+          state = await list().catch(problem => {
+            if (problem instanceof Problem && problem.passes) return state;   // the service starts again, say
+            throw problem;
+          });
         }
       }
       const labels = state === "complete" ? await ZarrImage.open(`${url}/zarr/${path}`, stop.signal) : null;
@@ -103,15 +122,16 @@ export function FieldView({ plateId, path }: { plateId: string; path: string }) 
   if (!first.current || first.current.labels.channels.length < (looks?.labels.channels.length ?? 0)) first.current = looks;
   async function contrast(byPixels: boolean) {
     if (!images || !looks || !first.current) return;
-    const [input, labels] = await Promise.all((["input", "labels"] as const).map(async kind => ({
-      ...looks[kind],
-      channels: await Promise.all(looks[kind].channels.map(async (channel, i) => {
-        const { low, high } = byPixels ? await images[kind]!.contrast(channel.index, looks[kind].plane) : first.current![kind].channels[i];
-        return { ...channel, low, high };
-      })),
-    })));
-    setLooks({ input, labels });
+    const [input, labels] = await Promise.all((["input", "labels"] as const).map(kind => Promise.all(looks[kind].channels.map(async (channel, i) => {
+      const { low, high } = byPixels ? await images[kind]!.contrast(channel.index, looks[kind].plane) : first.current![kind].channels[i];
+      return { low, high };
+    }))));
+
+    // What was changed meanwhile stays.
+    const to = (look: Look, ranges: { low: number; high: number }[]) => ({ ...look, channels: look.channels.map((channel, i) => ({ ...channel, ...ranges[i] })) });
+    setLooks(known => known && { input: to(known.input, input), labels: to(known.labels, labels) });
   }
+  const onLook = (kind: "input" | "labels") => (change: (look: Look) => Look) => setLooks(known => known && { ...known, [kind]: change(known[kind]) });
   const at = fields?.findIndex(each => each.path === path) ?? -1;
   const field = fields && at >= 0 ? fields[at] : null;
   const back = `#/plates/${plateId}${field ? `/wells/${field.well}` : ""}`;
@@ -154,10 +174,10 @@ export function FieldView({ plateId, path }: { plateId: string; path: string }) 
               <button type="button" class="small" onClick={() => void contrast(false)}>As at first</button>
             </div>
             {images.labels && <>
-              <Channels title="Labels" image={images.labels} look={looks.labels} of={channel => !channel.uncertainty} onLook={labels => setLooks({ ...looks, labels })} />
-              <Channels title="Uncertainty" image={images.labels} look={looks.labels} of={channel => channel.uncertainty} onLook={labels => setLooks({ ...looks, labels })} />
+              <Channels title="Labels" image={images.labels} look={looks.labels} of={channel => !channel.uncertainty} onLook={onLook("labels")} />
+              <Channels title="Uncertainty" image={images.labels} look={looks.labels} of={channel => channel.uncertainty} onLook={onLook("labels")} />
             </>}
-            {images.input && <Channels title="Input" image={images.input} look={looks.input} of={() => true} onLook={input => setLooks({ ...looks, input })} />}
+            {images.input && <Channels title="Input" image={images.input} look={looks.input} of={() => true} onLook={onLook("input")} />}
           </div>
         </div>
       )}
@@ -178,17 +198,17 @@ function Slider({ id, label, value, min, max, step, text, onValue }: {
 }
 
 function Channels({ title, image, look, of, onLook }: {
-  title: string; image: ZarrImage; look: Look; of: (channel: Shown) => boolean; onLook: (look: Look) => void;
+  title: string; image: ZarrImage; look: Look; of: (channel: Shown) => boolean; onLook: (change: (look: Look) => Look) => void;
 }) {
   const list = look.channels.filter(of);
   if (list.length === 0) return null;
   const change = (index: number, to: Partial<Shown>) =>
-    onLook({ ...look, channels: look.channels.map(channel => channel.index === index ? { ...channel, ...to } : channel) });
+    onLook(known => ({ ...known, channels: known.channels.map(channel => channel.index === index ? { ...channel, ...to } : channel) }));
   return (
     <fieldset class="channels">
       <legend>{title}</legend>
       {title === "Input" && image.planes > 1 && (
-        <Slider id="plane" label="Plane" value={look.plane} min={0} max={image.planes - 1} step={1} text={`${look.plane} of 0 to ${image.planes - 1}`} onValue={plane => onLook({ ...look, plane })} />
+        <Slider id="plane" label="Plane" value={look.plane} min={0} max={image.planes - 1} step={1} text={`${look.plane} of 0 to ${image.planes - 1}`} onValue={plane => onLook(known => ({ ...known, plane }))} />
       )}
       {list.map(channel => {
         const id = `${title}-${channel.index}`;
@@ -215,7 +235,7 @@ function Channels({ title, image, look, of, onLook }: {
 
 const KEYS = "Arrow keys move, plus and minus zoom, 0 shows all of it.";
 
-interface Pane { viewer: OpenSeadragon.Viewer; parts: { kind: "input" | "labels"; item: () => OpenSeadragon.TiledImage | undefined }[] }
+interface Pane { viewer: OpenSeadragon.Viewer; redraw: () => Promise<void>; parts: { kind: "input" | "labels"; item: () => OpenSeadragon.TiledImage | undefined }[] }
 
 /** One viewer, or two that move together. */
 function Stage({ images, looks, layout, blend, name, onError }: {
@@ -224,8 +244,8 @@ function Stage({ images, looks, layout, blend, name, onError }: {
 }) {
   const holders = { first: useRef<HTMLDivElement>(null), second: useRef<HTMLDivElement>(null) };
   const panes = useRef<Pane[]>([]);
-  const current = useRef(looks);
-  current.current = looks;
+  const current = useRef({ looks, blend });
+  current.current = { looks, blend };
   const place = useRef<{ centre: OpenSeadragon.Point; zoom: number } | null>(null);
   const [bar, setBar] = useState<{ width: number; text: string } | null>(null);
   const pixelSize = images.labels?.pixelSize || images.input?.pixelSize || 0;
@@ -241,6 +261,18 @@ function Stage({ images, looks, layout, blend, name, onError }: {
         maxZoomPixelRatio: 8, visibilityRatio: 0.4, minZoomImageRatio: 0.7, imageSmoothingEnabled: true, placeholderFillStyle: "#000",
         animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.4, subPixelRoundingForTransparency: OpenSeadragon.SUBPIXEL_ROUNDING_OCCURRENCES.ALWAYS,
       } as unknown as OpenSeadragon.Options);
+      let drawing = 0;
+      const items = () => Array.from({ length: viewer.world.getItemCount() }, (_, item) => viewer.world.getItemAt(item));
+      const busy = () => viewer.element.setAttribute("aria-busy", String(drawing > 0 || items().length < list.length || items().some(item => !item.getFullyLoaded())));
+      busy();
+      viewer.world.addHandler("add-item", ({ item }) => item.addHandler("fully-loaded-change", busy));
+      const redraw = async () => {
+        drawing++;
+        busy();
+        await viewer.world.requestInvalidate(true);
+        drawing--;
+        if (viewer.world) busy();
+      };
       const canvas = viewer.canvas as HTMLElement;
       canvas.setAttribute("role", "application");
       canvas.setAttribute("aria-roledescription", "image viewer");
@@ -252,8 +284,9 @@ function Stage({ images, looks, layout, blend, name, onError }: {
       });
       const parts: Pane["parts"] = list.map((kind, layer) => {
         viewer.addTiledImage({
-          tileSource: new ZarrTiles(of(kind), () => current.current[kind], onError), index: layer, x: 0, y: 0, width: 1,
+          tileSource: new ZarrTiles(of(kind), () => current.current.looks[kind], onError), index: layer, x: 0, y: 0, width: 1,
           opacity: layer === 1 ? blend : 1,
+          success: ({ item }: { item: OpenSeadragon.TiledImage }) => { if (layer === 1) item.setOpacity(current.current.blend); },   // as it is by now
         } as unknown as Parameters<typeof viewer.addTiledImage>[0]);
         return { kind, item: () => viewer.world.getItemAt(layer) };
       });
@@ -287,7 +320,7 @@ function Stage({ images, looks, layout, blend, name, onError }: {
       viewer.addHandler("pan", moved);
       const measure = () => { if (i === 0) setBar(scaleBar(viewer, pixelSize)); };
       viewer.addHandler("update-viewport", measure);
-      return { viewer, parts };
+      return { viewer, parts, redraw };
     });
     function restore(viewer: OpenSeadragon.Viewer) {
       if (!place.current) return;
@@ -308,7 +341,7 @@ function Stage({ images, looks, layout, blend, name, onError }: {
       return;
     }
     const frame = requestAnimationFrame(() => {
-      for (const { viewer } of panes.current) void viewer.world.requestInvalidate(true);
+      for (const { redraw } of panes.current) void redraw();
     });
     return () => cancelAnimationFrame(frame);
   }, [looks]);

@@ -55,7 +55,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>A client of this server that is quick to ask again.</summary>
-    public HttpStainGridClient Client(HttpStainGridOptions? options = null) => new(Address, options ?? new HttpStainGridOptions { Patience = TimeSpan.FromSeconds(20) });
+    public HttpStainGridClient Client(HttpStainGridOptions? options = null) => new(Address, options ?? new HttpStainGridOptions { Patience = TimeSpan.FromMinutes(2) });
 
     /// <summary>Answers with JSON as the service writes it.</summary>
     public static Task JsonAsync(HttpContext context, object value) => context.Response.WriteAsJsonAsync(value, value.GetType(), Contracts.StainGridJson.Options, "application/json", context.RequestAborted);

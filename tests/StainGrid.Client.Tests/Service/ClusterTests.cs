@@ -36,7 +36,7 @@ public sealed class ClusterTests : IDisposable
         ServedFixture.WritePlate(folder.File("images"), Wells, side: 192);
         string upload = await http.UploadAsync(folder.File("images"), null, Stop);
         string label = (await orleans.ListModelsAsync(Stop))[0].Labels[0];
-        var submission = new PlateSubmission { Source = $"upload:{upload}", Pattern = ServedFixture.Pattern, Labels = [label] };
+        var submission = new PlateSubmission { Source = $"upload:{upload}", Pattern = ServedFixture.Pattern, Labels = [label], Stride = 32 };
         string plate = (await http.SubmitAsync(submission, "one", Stop)).PlateId;
         Assert.Equal(plate, (await orleans.SubmitAsync(submission, "one", Stop)).PlateId);
 
@@ -46,7 +46,10 @@ public sealed class ClusterTests : IDisposable
         for (int drops = 1; drops <= 3; drops++)
         {
             await CompleteAsync(drops);
+            int accepted = proxy.Accepted;
             proxy.Drop();
+            for (var deadline = DateTime.UtcNow + Patience; proxy.Accepted == accepted; await Task.Delay(20, Stop))
+                Assert.True(DateTime.UtcNow < deadline && !byHttp.IsFaulted, $"It does not connect again. {byHttp.Exception}");
         }
 
         Assert.InRange(Volatile.Read(ref complete), 3, Wells - 1);   // it is killed in the middle of the work

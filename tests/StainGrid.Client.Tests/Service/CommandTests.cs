@@ -61,7 +61,7 @@ public sealed class CommandTests(ServedFixture served) : IDisposable
     public async Task A_plate_of_a_share_is_submitted_cancelled_retried_and_watched_by_the_environments_server()
     {
         await served.StartAsync(Stop);
-        string[] submit = ["plate", "submit", "share:plates/twelve", "--pattern", ServedFixture.Pattern, "--id", $"mine-{Guid.NewGuid()}", "--json"];
+        string[] submit = ["plate", "submit", "share:plates/twelve", "--pattern", ServedFixture.Pattern, "--stride", "32", "--id", $"mine-{Guid.NewGuid()}", "--json"];
         var (exit, output, error) = await RunAsync(served, submit);
         Assert.True(exit == 0, $"{exit}: {error}");
         string id = JsonDocument.Parse(output).RootElement.GetProperty("plate").GetString()!;

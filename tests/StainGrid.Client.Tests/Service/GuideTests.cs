@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using StainGrid.TestSupport;
@@ -105,21 +103,8 @@ public sealed partial class GuideTests(ServedFixture served) : IDisposable
             SiloProcess.CommandPath, ["model", "init", "--stem", "8", "--growth", "4", "--labels", "DAPI_CONFOCAL", "-o", folder.File("here", "new.safetensors")], folder.Path, Stop);
     }
 
-    private static Dictionary<string, string> Ports(Guide guide)
-    {
-        var ports = new Dictionary<string, string>();
-        var listeners = new List<TcpListener>();
-        foreach (string port in guide.Blocks.SelectMany(block => Port().Matches(block.Commands)).Select(match => match.Value).Distinct())
-        {
-            var listener = new TcpListener(IPAddress.Loopback, 0);
-            listener.Start();
-            listeners.Add(listener);
-            ports[port] = ((IPEndPoint)listener.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture);
-        }
-
-        listeners.ForEach(listener => listener.Dispose());
-        return ports;
-    }
+    private static Dictionary<string, string> Ports(Guide guide) => guide.Blocks.SelectMany(block => Port().Matches(block.Commands)).Select(match => match.Value).Distinct()
+        .ToDictionary(port => port, _ => FreePort.Next().ToString(CultureInfo.InvariantCulture));
 
     // In a session of its own, so that what it leaves in the background ends with it. Null where it took too long.
     private async Task<int?> RunAsync(string script)

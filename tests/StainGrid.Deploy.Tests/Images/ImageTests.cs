@@ -1,7 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.RegularExpressions;
 using StainGrid.Imaging;
 using StainGrid.TestSupport;
@@ -44,8 +41,8 @@ public sealed class ImageTests(ITestOutputHelper log) : IDisposable
         environment["PATH"] = environment["PATH"].Replace(copied[1], program, StringComparison.Ordinal).Replace("${PATH}", "/usr/sbin:/usr/bin:/sbin:/bin", StringComparison.Ordinal);
         environment["DOTNET_ROOT"] = Path.GetDirectoryName(new FileInfo("/usr/bin/dotnet") is { Exists: true } link ? link.ResolveLinkTarget(true)?.FullName ?? link.FullName : Environment.ProcessPath!)!;
         environment["TMPDIR"] = Directory.CreateDirectory(_folder.File("tmp")).FullName;
-        environment["STAINGRID_HTTP"] = $"127.0.0.1:{FreePort()}";
-        environment["STAINGRID_MONITORING"] = $"127.0.0.1:{FreePort()}";
+        environment["STAINGRID_HTTP"] = $"127.0.0.1:{FreePort.Next()}";
+        environment["STAINGRID_MONITORING"] = $"127.0.0.1:{FreePort.Next()}";
         PngWriter.WriteGrey16(_folder.File("field.png"), [.. Enumerable.Range(0, 200 * 150).Select(i => (ushort)(i * 37 % 60_000))], 200, 150);
         string health = string.Join(' ', Regex.Match(Dockerfile.Ours.Stages[1].Single(instruction => instruction.Name == "HEALTHCHECK").Arguments, @"^CMD (\[.*\])$").Groups[1].Value.Trim('[', ']').Split(", ").Select(word => word.Trim('"')));
 
@@ -122,11 +119,4 @@ public sealed class ImageTests(ITestOutputHelper log) : IDisposable
 
     private static Task<string> ShellAsync(string line, string folder, Dictionary<string, string> environment) =>
         Checkout.RunAsync("env", [.. environment.Select(pair => $"{pair.Key}={pair.Value}"), "/bin/sh", "-c", line], folder, null, Stop);
-
-    private static string FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port.ToString(CultureInfo.InvariantCulture);
-    }
 }
