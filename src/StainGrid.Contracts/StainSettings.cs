@@ -23,13 +23,13 @@ public sealed record StainSettings
     [Id(4)] public IReadOnlyList<Statistic> Statistics { get; init; } = [Statistic.Mean];
 
     /// <summary>Distance of neighbouring tiles, pixels.</summary>
-    [Id(5)] public int Stride { get; init; } = 64;
+    [Id(5)] public int Stride { get; init; } = TilingOptions.DefaultStride;
 
     /// <summary>How overlapping tiles are weighted.</summary>
-    [Id(6)] public Blend Blend { get; init; } = Blend.Gaussian;
+    [Id(6)] public Blend Blend { get; init; } = TilingOptions.DefaultBlend;
 
     /// <summary>Tiles along each side of a block.</summary>
-    [Id(7)] public int BlockSide { get; init; } = 8;
+    [Id(7)] public int BlockSide { get; init; } = TilingOptions.DefaultBlockSide;
 
     /// <summary>Tiles that a device computes at once, 1 to 256. Part of what the result's bytes depend on.</summary>
     [Id(8)] public int BatchSize { get; init; } = 4;

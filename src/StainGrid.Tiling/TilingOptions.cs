@@ -17,8 +17,17 @@ public enum Blend
 /// <param name="Stride">Distance of neighbouring tiles, pixels, 8 to 128.</param>
 /// <param name="Blend">How overlapping tiles are weighted.</param>
 /// <param name="BlockSide">Tiles along each side of a block, 1 to 64.</param>
-public sealed record TilingOptions(int Stride = 64, Blend Blend = Blend.Gaussian, int BlockSide = 8)
+public sealed record TilingOptions(int Stride = TilingOptions.DefaultStride, Blend Blend = TilingOptions.DefaultBlend, int BlockSide = TilingOptions.DefaultBlockSide)
 {
+    /// <summary>The stride where none is given: each pixel is of four tiles.</summary>
+    public const int DefaultStride = 64;
+
+    /// <summary>The blend where none is given.</summary>
+    public const Blend DefaultBlend = Blend.Gaussian;
+
+    /// <summary>The side of a block where none is given.</summary>
+    public const int DefaultBlockSide = 8;
+
     /// <summary>The smallest stride: below it the weights of the overlapping tiles would cost the sums their precision.</summary>
     public const int MinStride = 8;
 

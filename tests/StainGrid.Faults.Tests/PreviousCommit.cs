@@ -27,7 +27,7 @@ internal static class PreviousCommit
             await SucceedAsync(root, "git", ["archive", "--format=tar", "-o", archive, hash], cancellationToken);
             await System.Formats.Tar.TarFile.ExtractToDirectoryAsync(archive, folder, overwriteFiles: false, cancellationToken);
             File.Delete(archive);
-            await SucceedAsync(folder, "dotnet", ["build", "src/StainGrid.Cli", "-c", "Release", "-v", "quiet", "--nologo", "-nodeReuse:false"], cancellationToken);
+            await SucceedAsync(folder, "dotnet", ["build", "src/StainGrid.Cli", "-c", "Release", "-v", "quiet", "--nologo", "-nodeReuse:false", "-p:RunAnalyzers=false", "-p:GenerateDocumentationFile=false"], cancellationToken);
             await File.WriteAllTextAsync(built, hash, cancellationToken);
         }
 

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
@@ -26,6 +27,9 @@ public sealed class Service : IAsyncLifetime
 
     /// <summary>Requests that a caller may make in a second.</summary>
     public int RequestsPerSecond { get; init; } = 5000;
+
+    /// <summary>The proxies that it believes.</summary>
+    public IReadOnlyList<IPNetwork> TrustedProxies { get; init; } = [];
 
     /// <summary>Whether it takes uploads.</summary>
     public bool TakesUploads { get; init; } = true;
@@ -104,6 +108,7 @@ public sealed class Service : IAsyncLifetime
             RequireAuthentication = true,
             OidcAuthority = provider.Address,
             RequestsPerSecond = RequestsPerSecond,
+            TrustedProxies = TrustedProxies,
             Service = new ServiceOptions
             {
                 Results = folder.File("results"),

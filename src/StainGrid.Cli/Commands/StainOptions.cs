@@ -94,7 +94,7 @@ internal sealed class StainOptions
     public Option<int> BlockSide { get; } = new("--block")
     {
         Description = $"Tiles along each side of a block, the unit of work, 1 to {TilingOptions.MaxBlockSide}. Does not change the result.",
-        DefaultValueFactory = _ => 8,
+        DefaultValueFactory = _ => TilingOptions.DefaultBlockSide,
         HelpName = "TILES",
     };
 
@@ -137,8 +137,8 @@ internal sealed class StainOptions
             Plane = plane,
             AllPlanes = allPlanes,
             Statistics = [.. Split(parsed.GetValue(Statistics)).Select(name => StatisticOf(name)!.Value).Distinct()],
-            Stride = parsed.GetValue(Stride) ?? (quality == Cli.Quality.Fast ? 96 : 64),
-            Blend = parsed.GetValue(Blend) ?? (quality == Cli.Quality.Paper ? Tiling.Blend.Uniform : Tiling.Blend.Gaussian),
+            Stride = parsed.GetValue(Stride) ?? (quality == Cli.Quality.Fast ? 96 : TilingOptions.DefaultStride),
+            Blend = parsed.GetValue(Blend) ?? (quality == Cli.Quality.Paper ? Tiling.Blend.Uniform : TilingOptions.DefaultBlend),
             Precision = parsed.GetValue(Precision),
             BlockSide = parsed.GetValue(BlockSide),
             BatchSize = parsed.GetValue(BatchSize),

@@ -33,10 +33,10 @@ public sealed record PlateSubmission
     [Id(7)] public IReadOnlyList<Statistic> Statistics { get; init; } = [Statistic.Mean];
 
     /// <summary>Distance of neighbouring tiles, pixels, 16 to 128.</summary>
-    [Id(8)] public int Stride { get; init; } = 64;
+    [Id(8)] public int Stride { get; init; } = TilingOptions.DefaultStride;
 
     /// <summary>How overlapping tiles are weighted.</summary>
-    [Id(9)] public Blend Blend { get; init; } = Blend.Gaussian;
+    [Id(9)] public Blend Blend { get; init; } = TilingOptions.DefaultBlend;
 
     /// <summary>In which numbers the network is computed.</summary>
     [Id(10)] public Precision Precision { get; init; } = Precision.Auto;
