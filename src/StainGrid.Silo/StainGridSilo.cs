@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -40,17 +41,19 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <see cref="IDeviceExecutor"/>), or telemetry.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">An option is wrong.</exception>
-    /// <exception cref="ClusterException">Redis is not reachable.</exception>
+    /// <exception cref="ClusterException">Redis is not reachable, or a port that was given is taken.</exception>
     /// <exception cref="BlobStoreException">The state's store is not.</exception>
     public static async Task<StainGridSilo> StartAsync(
         StainGridClusterOptions options, LogLevel logLevel = LogLevel.Warning, Action<ISiloBuilder>? configure = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.ThrowIfInvalid();
+        var address = IPAddress.Parse(options.AdvertisedAddress);
+        ThrowIfTaken(address, options.SiloPort, "SiloPort (--silo-port)");
+        ThrowIfTaken(address, options.GatewayPort, "GatewayPort (--gateway-port)");
         var state = BlobStores.Open(options.StateStore);
         await state.ExistsAsync("staingrid", cancellationToken);
         var redis = await RedisServers.ReachAsync(options.Redis, TimeSpan.FromSeconds(30), cancellationToken);
-        var address = IPAddress.Parse(options.AdvertisedAddress);
         return new StainGridSilo(await SiloHost.StartAsync(options.SiloPort, options.GatewayPort, Build, cancellationToken));
 
         IHost Build(int siloPort, int gatewayPort)
@@ -120,6 +123,22 @@ public sealed class StainGridSilo : IAsyncDisposable
             return await evicted;
         await stop;
         return null;
+    }
+
+    // Orleans would tell it in a page of its own.
+    private static void ThrowIfTaken(IPAddress address, int port, string option)
+    {
+        if (port == 0)
+            return;
+        using var listener = new TcpListener(IPAddress.IsLoopback(address) ? address : IPAddress.Any, port);
+        try
+        {
+            listener.Start();
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        {
+            throw new ClusterException($"{option} {port} is taken by another program. Give another, or 0 for any that is free.", e);
+        }
     }
 
     /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Azure.Storage.Blobs;
 using StainGrid.Client;
 using StainGrid.Contracts;
@@ -139,6 +141,18 @@ public sealed class ClusterTests : IDisposable
         await using var redis = await RedisServer.StartAsync(Stop);
         var none = await Assert.ThrowsAsync<ClusterException>(() => StainGridCluster.ConnectAsync(redis.Address, "none", timeout: TimeSpan.FromSeconds(20), cancellationToken: Stop));
         Assert.StartsWith("No silo of cluster 'none'", none.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("SiloPort (--silo-port)", "--silo-port")]
+    [InlineData("GatewayPort (--gateway-port)", "--gateway-port")]
+    public async Task A_port_that_is_taken_is_told_in_one_line(string said, string option)
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        int port = ((IPEndPoint)other.LocalEndpoint).Port;
+        await RefusedAsync(1, $"\nstaingrid: {said} {port} is taken by another program. Give another, or 0 for any that is free.\n---",
+            "--redis", "127.0.0.1:1", "--state", folder.File("state"), option, $"{port}");
     }
 
     [Theory]
