@@ -28,12 +28,15 @@ public sealed class GrainClient(IGrainFactory grains)
     /// <summary>The slide's status now and whenever it changes, the final one last.</summary>
     /// <param name="slideId">The slide's id.</param>
     /// <param name="cancellationToken">Stops watching; the slide goes on.</param>
+    /// <exception cref="InvalidOperationException">There is no such slide, or it was lost with its silo.</exception>
     public async IAsyncEnumerable<SlideStatus> WatchAsync(string slideId, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         long version = -1;
         while (true)
         {
             var status = await AskAsync(() => grains.GetGrain<ISlideGrain>(slideId).GetStatusAsync(version, LongPoll), null, cancellationToken);
+            if (status.State == SlideState.New)
+                throw new InvalidOperationException($"There is no slide {slideId}, or it was lost with its silo. Submit it again: it goes on where it was.");
             yield return status;
             if (status.IsFinal)
                 yield break;

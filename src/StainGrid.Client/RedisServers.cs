@@ -13,7 +13,7 @@ public static class RedisServers
     /// <summary>How to connect to a server that answers now and may be away for a while later; with the password of
     /// <see cref="PasswordVariable"/> where that is set.</summary>
     /// <param name="redis">"host:port".</param>
-    /// <param name="timeout">How long to try.</param>
+    /// <param name="timeout">How long to try, at most; a server that refuses is asked three times.</param>
     /// <param name="cancellationToken">Stops the trying.</param>
     /// <exception cref="ClusterException">It does not answer, or refuses the password.</exception>
     public static async Task<ConfigurationOptions> ReachAsync(string redis, TimeSpan timeout, CancellationToken cancellationToken = default)

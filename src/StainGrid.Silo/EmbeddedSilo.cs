@@ -36,7 +36,7 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <param name="inputs">Keeps images and models that come from blobs, and ends with the silo; the default where null.</param>
     /// <param name="http">The HTTP service; null for none. It needs a state that is kept.</param>
     /// <param name="telemetry">Where telemetry goes; nowhere where null.</param>
-    /// <param name="configure">Adds to the silo, before StainGrid does.</param>
+    /// <param name="configure">Adds to the silo, before StainGrid does; again, where a port that was free was taken meanwhile.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">A device is not here, or an option is wrong.</exception>
     /// <exception cref="IOException">The HTTP service's address cannot be listened at.</exception>
@@ -45,17 +45,15 @@ public sealed class EmbeddedSilo : IAsyncDisposable
         Action<ISiloBuilder>? configure = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(devices);
-        foreach (string device in devices.Devices)
-            DeviceExecutor.Parse(device);
-        http?.ThrowIfInvalid();
         telemetry ??= new TelemetryOptions();
-        telemetry.ThrowIfInvalid();
-        if (http is not null && state is null)
-            throw new ArgumentException("The HTTP service needs a state that is kept.", nameof(state));
-
-        // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
         try
         {
+            foreach (string device in devices.Devices)
+                DeviceExecutor.Parse(device);
+            http?.ThrowIfInvalid();
+            telemetry.ThrowIfInvalid();
+            if (http is not null && state is null)
+                throw new ArgumentException("The HTTP service needs a state that is kept.", nameof(state));
             return new EmbeddedSilo(await SiloHost.StartAsync(0, 0, Build, cancellationToken), inputs);
         }
         catch
@@ -64,6 +62,7 @@ public sealed class EmbeddedSilo : IAsyncDisposable
             throw;
         }
 
+        // The command that embeds the silo handles Ctrl-C: it cancels its slides before it stops the silo.
         IHost Build(int siloPort, int gatewayPort)
         {
             var builder = SiloHost.CreateBuilder(logLevel, TimeSpan.FromSeconds(60), http, state, "embedded", telemetry);
@@ -90,9 +89,14 @@ public sealed class EmbeddedSilo : IAsyncDisposable
     /// <summary>Stops the silo.</summary>
     public async ValueTask DisposeAsync()
     {
-        await host.StopAsync();
-        if (host is IAsyncDisposable disposable)
-            await disposable.DisposeAsync();
-        inputs?.Dispose();
+        try
+        {
+            await host.StopAsync();
+        }
+        finally
+        {
+            await ((IAsyncDisposable)host).DisposeAsync();
+            inputs?.Dispose();
+        }
     }
 }

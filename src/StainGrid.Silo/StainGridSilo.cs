@@ -38,10 +38,10 @@ public sealed class StainGridSilo : IAsyncDisposable
     /// <param name="options">What to start.</param>
     /// <param name="logLevel">What is logged to the standard error, at least.</param>
     /// <param name="configure">Adds to the silo, before StainGrid does: another device executor (<see cref="Func{T, TResult}"/> of a device's name to
-    /// <see cref="IDeviceExecutor"/>), or telemetry.</param>
+    /// <see cref="IDeviceExecutor"/>), or telemetry; again, where a port that was free was taken meanwhile.</param>
     /// <param name="cancellationToken">Stops the start.</param>
     /// <exception cref="ArgumentException">An option is wrong.</exception>
-    /// <exception cref="ClusterException">Redis is not reachable, or a port that was given is taken.</exception>
+    /// <exception cref="ClusterException">Redis is not reachable, or a port that was given cannot be listened at.</exception>
     /// <exception cref="BlobStoreException">The state's store is not.</exception>
     public static async Task<StainGridSilo> StartAsync(
         StainGridClusterOptions options, LogLevel logLevel = LogLevel.Warning, Action<ISiloBuilder>? configure = null, CancellationToken cancellationToken = default)
@@ -135,9 +135,10 @@ public sealed class StainGridSilo : IAsyncDisposable
         {
             listener.Start();
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        catch (SocketException e)
         {
-            throw new ClusterException($"{option} {port} is taken by another program. Give another, or 0 for any that is free.", e);
+            string why = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "is taken by another program" : $"cannot be listened at: {e.Message}";
+            throw new ClusterException($"{option} {port} {why}. Give another, or 0 for any that is free.", e);
         }
     }
 

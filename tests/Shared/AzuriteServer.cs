@@ -58,8 +58,9 @@ internal sealed class AzuriteServer : IAsyncDisposable
                     {
                         using var client = new HttpClient();
                         using var answer = await client.GetAsync(new Uri($"http://127.0.0.1:{port}/devstoreaccount1"), cancellationToken);
-                        if (!process.HasExited)   // or another program has the port
+                        if (!process.HasExited && answer.Headers.Server.ToString().StartsWith("Azurite", StringComparison.Ordinal))   // or another program has the port
                             return server;
+                        await Task.Delay(100, cancellationToken);
                     }
                     catch (HttpRequestException) when (DateTime.UtcNow < deadline)
                     {

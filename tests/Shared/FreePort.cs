@@ -23,7 +23,7 @@ internal static class FreePort
                 if (s_taken.TryAdd(port, true))
                     return port;
             }
-            catch (SocketException)
+            catch (SocketException e) when (e.SocketErrorCode is SocketError.AddressAlreadyInUse or SocketError.AccessDenied)
             {
                 // Another's.
             }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using StainGrid.Client;
 using StainGrid.Contracts;
+using StainGrid.Grains;
 using StainGrid.TestSupport;
 
 namespace StainGrid.Faults.Tests;
@@ -72,9 +73,14 @@ public sealed class DrainTests : IDisposable
             Settings = new StainSettings { Model = TestPlate.ShippedModel, BlockSide = 4 },
             Output = ClusterFixture.Output("plate"),
         }, Stop);
-        await UntilAsync(status => status.TilesDone > 0);
         if (before is not null)
             await before();
+        var dispatcher = connection.Grains.GetGrain<IDispatcherGrain>(0);
+        int devices = cluster.Silos.Keys.Count(name => name.StartsWith('a'));
+        var seen = await UntilAsync(status => status.TilesDone > 0);
+        while (!seen.IsFinal && (await dispatcher.GetStatusAsync()).Leased < devices * new DeviceOptions().Leases)   // each device has what it may hold
+            seen = await client.GetPlateAsync("plate", Stop);
+        Assert.False(seen.IsFinal, "The plate was done before its silo was told to stop.");
         var watch = Stopwatch.StartNew();
         Assert.Equal(0, await cluster.Silos[silo].StopAsync(Grace));
         var took = watch.Elapsed;

@@ -6,7 +6,7 @@ using StainGrid.Contracts;
 namespace StainGrid.Faults.Tests;
 
 /// <summary>A plate of real images on one cpu and two accelerator silos, each a process of its own, calm and with faults: always
-/// the bytes that one embedded silo gives, each chunk committed once. tests/faults runs each with many seeds. The classes run two at a time.</summary>
+/// the bytes that one embedded silo gives, each chunk committed once. tests/faults runs each with many seeds, one after the other; ./test runs the classes side by side.</summary>
 /// <param name="one">The plate on one silo.</param>
 public abstract class Scenario(OneSilo one)
 {
@@ -45,7 +45,14 @@ public abstract class Scenario(OneSilo one)
             Say($"{name}, STAINGRID_FAULT_SEED={seed}: {draw?.ToString() ?? "all the time"}");
             cluster.Proxy.Seed(seed);
             cluster.Proxy.Fail(percent / 100.0);
-            runs.Add(await StainAsync(cluster, name, $"p{percent}-{seed}", draw?.AfterFields ?? 0, draw is null ? null : () => cluster.MakeAsync(draw, Stop)));
+            Run? run = null;
+            for (int again = 0; run is null; again++)
+            {
+                Assert.True(again < 5, "Five plates were done before the fault came.");
+                run = await StainAsync(cluster, name, $"p{percent}-{seed}-{again}", draw?.AfterFields ?? 0, draw is null ? null : () => cluster.MakeAsync(draw, Stop));
+            }
+
+            runs.Add(run);
         }
 
         double[] seconds = [.. runs.Select(run => run.Seconds).Order()];
@@ -74,7 +81,8 @@ public abstract class Scenario(OneSilo one)
         }
     }
 
-    private protected async Task<Run> StainAsync(ClusterFixture cluster, string name, string plate, int afterFields, Func<Task>? fault)
+    // Null where the plate was done before anybody saw that it was time for the fault.
+    private protected async Task<Run?> StainAsync(ClusterFixture cluster, string name, string plate, int afterFields, Func<Task>? fault)
     {
         var expected = await one.StainAsync(Stop);
         var watch = new Stopwatch();
@@ -92,9 +100,8 @@ public abstract class Scenario(OneSilo one)
             {
                 await foreach (var status in client.WatchPlateAsync(plate, late.Token))
                 {
-                    if (status.FieldsComplete >= afterFields && faulty is null && fault is not null)
+                    if (status.FieldsComplete >= afterFields && faulty is null && fault is not null && !status.IsFinal)
                     {
-                        Assert.False(status.IsFinal, "The plate was done before the fault came.");
                         faultTime = DateTimeOffset.UtcNow;
                         faulty = fault();
                     }
@@ -112,6 +119,8 @@ public abstract class Scenario(OneSilo one)
             if (faulty is not null)
                 await faulty;
             Assert.Equal((PlateState.Complete, (string?)null, TestPlate.Wells.Count), (last!.State, last.Error, last.FieldsComplete));
+            if (faulty is null && fault is not null)
+                return null;
         }
 
         var history = cluster.Proxy.History.Where(write => write.Key.StartsWith($"{plate}/", StringComparison.Ordinal)).ToList();

@@ -5,7 +5,7 @@ using StainGrid.Contracts;
 
 namespace StainGrid.Faults.Tests;
 
-/// <summary>Silos of the commit before this one beside those of this one, on one plate: what docs/upgrade.md promises.</summary>
+/// <summary>Silos of the commit before this one beside those of this one, while plates run: what docs/upgrade.md promises.</summary>
 public sealed class UpgradeTests(OneSilo one)
 {
     // Of each well, so that the plate lasts while silos come and go, by the model of milliseconds.
@@ -41,7 +41,7 @@ public sealed class UpgradeTests(OneSilo one)
 
     private static async Task StopAsync(ClusterFixture cluster, string silo) => Assert.Equal(0, await cluster.Silos[silo].StopAsync(s_grace));
 
-    // Stains plates, one after the other, until all steps are taken; each is taken once another part of a plate's fields is complete, and before its end.
+    // Stains plates, one after the other, until all steps are taken, and one more; each is taken once another part of a plate's fields is complete, and before its end.
     private async Task StainAsync(ClusterFixture cluster, PlateDigest expected, string name, params Func<Task>[] steps)
     {
         int all = Fields * TestPlate.Wells.Count, taken = 0;
@@ -51,8 +51,10 @@ public sealed class UpgradeTests(OneSilo one)
         using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
         late.CancelAfter(TimeSpan.FromMinutes(15));
         var working = Task.CompletedTask;
-        for (int number = 1; number == 1 || taken < steps.Length; number++)
+        bool after = false;   // one more when all steps are done, on the silos that are there then
+        for (int number = 1; !after; number++)
         {
+            after = taken == steps.Length;
             string plate = $"{name}-{number}";
             await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)) with { Source = one.Larger(Fields) }, Stop);
             PlateStatus? last = null;

@@ -116,7 +116,9 @@ public sealed class ApiTests(Service service) : IClassFixture<Service>
 
         // Another tenant's key of the same letters is another plate.
         using var stranger = service.Client(service.Other);
-        Assert.NotEqual(ids[0], (string)(await Service.JsonAsync(await Service.SubmitAsync(stranger, "share:all/plate", "once")))["plate_id"]!);
+        string theirs = (string)(await Service.JsonAsync(await Service.SubmitAsync(stranger, "share:all/plate", "once")))["plate_id"]!;
+        Assert.NotEqual(ids[0], theirs);
+        Assert.Equal(("complete", "complete"), (await Service.EndAsync(client, ids[0]), await Service.EndAsync(stranger, theirs)));
     }
 
     [Fact]

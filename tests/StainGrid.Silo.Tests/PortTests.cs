@@ -35,6 +35,25 @@ public sealed class PortTests
     }
 
     [Fact]
+    public async Task A_port_that_was_given_stays_where_the_other_is_found_again()
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        int given = FreePort.Next();
+        var tried = new List<(int Silo, int Gateway)>();
+        using var host = await SiloHost.StartAsync(given, 0, Build, Stop);
+        Assert.Equal([given, given], tried.Select(ports => ports.Silo));
+        Assert.Equal(given, host.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress.Endpoint.Port);
+        await host.StopAsync(Stop);
+
+        IHost Build(int silo, int gateway)
+        {
+            tried.Add((silo, gateway));
+            return Silo(silo, tried.Count > 1 ? gateway : ((IPEndPoint)other.LocalEndpoint).Port);
+        }
+    }
+
+    [Fact]
     public async Task A_port_that_was_given_is_tried_once()
     {
         using var other = new TcpListener(IPAddress.Loopback, 0);

@@ -250,6 +250,22 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
             await Expect(page.GetByLabel("Name of the plate")).ToHaveValueAsync("Never to be");
             Assert.DoesNotContain("POST /v1/plates", asked);
             Assert.DoesNotContain(asked, request => request.StartsWith("PATCH", StringComparison.Ordinal));
+
+            // Nor does it matter then how that request ends.
+            var (lost, failed) = (new TaskCompletionSource(), new TaskCompletionSource());
+            page.RequestFailed += (_, request) => failed.TrySetResult();
+            await page.RouteAsync("**/v1/uploads", async route =>
+            {
+                await lost.Task;
+                await route.AbortAsync();
+            });
+            await page.GetByRole(AriaRole.Button, new() { Name = "Submit" }).ClickAsync();
+            await page.GetByRole(AriaRole.Button, new() { Name = "Cancel the upload" }).ClickAsync();
+            lost.SetResult();
+            await failed.Task.WaitAsync(TimeSpan.FromMinutes(2), Stop);
+            await Task.Delay(200, Stop);
+            await Expect(page.GetByLabel("Name of the plate")).ToHaveValueAsync("Never to be");
+            await Expect(page.GetByRole(AriaRole.Alert)).ToHaveCountAsync(0);
         }
         finally
         {

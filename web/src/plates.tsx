@@ -18,7 +18,12 @@ export function Plates({ query, maySubmit }: { query: string; maySubmit: boolean
   const [more, setMore] = useState(false);
   const [error, setError] = useState<unknown>(null);
 
-  useEffect(() => setPlates(null), [state, text]);   // those of another question are no answer to this one
+  useEffect(() => {
+    // What another question brought is no answer to this one.
+    setPlates(null);
+    setError(null);
+    setMore(false);
+  }, [state, text]);
   useEffect(() => {
     const stop = new AbortController();
     void follow(stop.signal);

@@ -28,7 +28,10 @@ export class Upload {
   async run(): Promise<string> {
     const { signal } = this.stop = new AbortController();
     if (!this.id) {
-      const { id } = await post<{ id: string }>("/v1/uploads");
+      const { id } = await post<{ id: string }>("/v1/uploads").catch(error => {
+        signal.throwIfAborted();   // cancelled meanwhile: how that ended is nobody's business any more
+        throw error;
+      });
       if (signal.aborted) await drop(id).catch(() => {});   // cancelled before there was anything to drop
       signal.throwIfAborted();
       this.id = id;

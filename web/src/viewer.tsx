@@ -269,9 +269,12 @@ function Stage({ images, looks, layout, blend, name, onError }: {
       const redraw = async () => {
         drawing++;
         busy();
-        await viewer.world.requestInvalidate(true);
-        drawing--;
-        if (viewer.world) busy();
+        try {
+          await viewer.world.requestInvalidate(true);
+        } finally {
+          drawing--;
+          if (!viewer.isDestroyed()) busy();
+        }
       };
       const canvas = viewer.canvas as HTMLElement;
       canvas.setAttribute("role", "application");
@@ -301,7 +304,7 @@ function Stage({ images, looks, layout, blend, name, onError }: {
           const context = await tiledImage.source.draw(tile.level, tile.x, tile.y);
           if (!await outdated()) await setData(context, "context2d");
         } catch (error) {
-          onError(error);
+          if (!viewer.isDestroyed()) onError(error);
         }
       });
       const moved = () => {

@@ -106,7 +106,7 @@ internal static class SiloCommand
             }
             catch (Exception e) when (e is not (ArgumentException or ClusterException or BlobStoreException))
             {
-                Console.Error.WriteLine($"staingrid: the silo failed: {e.GetBaseException().Message.Split('\n')[0]} Say --verbose for more.");
+                Console.Error.WriteLine($"staingrid: the silo failed: {(e is IOException ? e : e.GetBaseException()).Message.Split('\n')[0]} Say --verbose for more.");
                 return ExitCodes.Failed;
             }
 

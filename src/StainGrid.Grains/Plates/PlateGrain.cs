@@ -40,6 +40,7 @@ public sealed partial class PlateGrain(
     private bool ran;
     private bool ending;
     private bool deleting;
+    private PlateDeletion? asked;   // of the next try, while one runs
     private int failedDeletions;
     private string? waiting;
     private Task? run;
@@ -276,10 +277,6 @@ public sealed partial class PlateGrain(
     public async Task DeleteAsync(PlateDeletion deletion)
     {
         ArgumentNullException.ThrowIfNull(deletion);
-
-        // A try to delete the plate alone ends soon; where it fails, the next one is to delete the result too.
-        while (deleting && deletion.Result && Record.Deletion is { Result: false })
-            await Task.Delay(Beat / 10, ended.Token);
         if (Record.Request is null)
             return;
         if (Record.Deletion is null && !IsFinal)
@@ -313,6 +310,10 @@ public sealed partial class PlateGrain(
         {
             DelayDeactivation(Timeout.InfiniteTimeSpan);
             run = DeleteAllAsync(run);
+        }
+        else if (deletion.Result && Record.Deletion != deletion)
+        {
+            asked = deletion;   // the record is the try's until its end
         }
 
         await this.RegisterOrUpdateReminder(Reminder, ReminderPeriod, ReminderPeriod);
@@ -511,6 +512,12 @@ public sealed partial class PlateGrain(
                 await before.WaitAsync(ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
             ended.Token.ThrowIfCancellationRequested();
             await Index.DeletingAsync(PlateId);
+            if (asked is { } other)
+            {
+                (Record.Deletion, asked) = (other, null);
+                await WriteAsync();
+            }
+
             var (request, deletion) = (Record.Request!, Record.Deletion!);
             if (deletion.Result)
                 await DeleteResultAsync(request, deletion);
@@ -518,7 +525,7 @@ public sealed partial class PlateGrain(
             await ForgetReminderAsync();
             await plate.ClearStateAsync();
             output?.Dispose();
-            (output, wells, tilesOfEndedFields) = (null, null, 0);
+            (output, wells, tilesOfEndedFields, asked) = (null, null, 0, null);
             await Index.ForgetAsync(PlateId);
             Telemetry.Deleted("plate");
             LogDeleted(logger, PlateId);
