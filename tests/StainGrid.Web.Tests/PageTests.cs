@@ -21,6 +21,10 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
     [GeneratedRegex("^#/plates/([0-9a-f]{32})")]
     private static partial Regex PlateHash { get; }
 
+    // Of the finest level of a field.
+    [GeneratedRegex("/(zarr|input)/[A-Z]/[0-9]+/[0-9]+/0(/[0-9]+){5}$")]
+    private static partial Regex FinestChunk { get; }
+
     [Fact]
     public async Task A_person_signs_in_submits_a_plate_watches_it_and_looks_at_a_field()
     {
@@ -108,6 +112,22 @@ public sealed partial class PageTests(PageFixture fixture) : IAsyncDisposable
         string blended = await SettledAsync(both);
         await page.GetByLabel("Labels over input", new() { Exact = true }).And(page.Locator("input")).FillAsync("0");
         await ChangedAsync(both, blended);
+
+        // Left while tiles are on their way: nothing is finished for a viewer that is gone.
+        var (asked, come) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await page.RouteAsync(FinestChunk, async route =>
+        {
+            asked.TrySetResult();
+            await come.Task;
+            await route.ContinueAsync();
+        });
+        await page.ReloadAsync();
+        await asked.Task.WaitAsync(TimeSpan.FromMinutes(2), Stop);
+        await Expect(page.Locator(".pane[aria-busy=true]").First).ToBeVisibleAsync();
+        await page.GoBackAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "By hand <b>", Level = 1 })).ToBeVisibleAsync();
+        await page.RunAndWaitForResponseAsync(() => { come.SetResult(); return Task.CompletedTask; }, response => FinestChunk.IsMatch(response.Url) && response.Ok);
+        await page.EvaluateAsync("new Promise(resolve => setTimeout(resolve, 1000))");
 
         await page.GetByRole(AriaRole.Button, new() { Name = "Sign out" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Sign in" })).ToBeVisibleAsync();
