@@ -125,6 +125,16 @@ public sealed class StainGridSilo : IAsyncDisposable
         return null;
     }
 
+    /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (stopped)
+            return;
+        stopped = true;
+        await host.StopAsync();
+        await ((IAsyncDisposable)host).DisposeAsync();
+    }
+
     // Orleans would tell it in a page of its own.
     private static void ThrowIfTaken(IPAddress address, int port, string option)
     {
@@ -140,15 +150,5 @@ public sealed class StainGridSilo : IAsyncDisposable
             string why = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "is taken by another program" : $"cannot be listened at: {e.Message}";
             throw new ClusterException($"{option} {port} {why}. Give another, or 0 for any that is free.", e);
         }
-    }
-
-    /// <summary>Stops the silo: its devices finish or return their blocks, its grains move.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        if (stopped)
-            return;
-        stopped = true;
-        await host.StopAsync();
-        await ((IAsyncDisposable)host).DisposeAsync();
     }
 }

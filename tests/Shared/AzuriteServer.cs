@@ -50,21 +50,22 @@ internal sealed class AzuriteServer : IAsyncDisposable
             var server = new AzuriteServer(process, folder, port);
             try
             {
-                for (var deadline = DateTime.UtcNow.AddMinutes(3); ;)
+                using var client = new HttpClient();
+                for (var deadline = DateTime.UtcNow.AddMinutes(3); ; await Task.Delay(100, cancellationToken))
                 {
                     if (process.HasExited)
                         throw new InvalidOperationException($"Azurite ended with {process.ExitCode}: {await errors}");
+                    if (DateTime.UtcNow > deadline)
+                        throw new TimeoutException($"Azurite does not answer at port {port}.");
                     try
                     {
-                        using var client = new HttpClient();
                         using var answer = await client.GetAsync(new Uri($"http://127.0.0.1:{port}/devstoreaccount1"), cancellationToken);
-                        if (!process.HasExited && answer.Headers.Server.ToString().StartsWith("Azurite", StringComparison.Ordinal))   // or another program has the port
+                        if (answer.Headers.Server.ToString().StartsWith("Azurite", StringComparison.Ordinal) && !process.HasExited)   // or another program has the port
                             return server;
-                        await Task.Delay(100, cancellationToken);
                     }
-                    catch (HttpRequestException) when (DateTime.UtcNow < deadline)
+                    catch (HttpRequestException)
                     {
-                        await Task.Delay(100, cancellationToken);
+                        // Not yet.
                     }
                 }
             }

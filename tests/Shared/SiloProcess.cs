@@ -73,15 +73,14 @@ internal sealed partial class SiloProcess : IAsyncDisposable
             },
             $"staingrid: silo {name} ready",
             Path.Combine(logs, name + ".log"),
-            TimeSpan.FromMinutes(3),
             cancellationToken);
 
     /// <summary>Starts any command and waits for a line that starts with <paramref name="ready"/>.</summary>
     /// <exception cref="InvalidOperationException">It ended, or was not ready in time; the message has its log's end.</exception>
     public static async Task<SiloProcess> StartAsync(
-        string name, Func<ProcessStartInfo> command, string ready, string log, TimeSpan timeout, CancellationToken cancellationToken)
+        string name, Func<ProcessStartInfo> command, string ready, string log, CancellationToken cancellationToken, TimeSpan? timeout = null)
     {
-        var silo = new SiloProcess(name, command, ready, log, timeout);
+        var silo = new SiloProcess(name, command, ready, log, timeout ?? TimeSpan.FromMinutes(3));
         try
         {
             await silo.StartAsync(cancellationToken);

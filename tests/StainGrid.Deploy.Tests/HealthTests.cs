@@ -72,7 +72,7 @@ public sealed class HealthTests : IDisposable
     }
 
     private Task<SiloProcess> ServeAsync(params string[] arguments) => SiloProcess.StartAsync(
-        "served", () => new ProcessStartInfo(SiloProcess.CommandPath, ["serve", "--data", _folder.File("data"), .. arguments]), "staingrid: serving", _folder.File("served.log"), TimeSpan.FromMinutes(3), Stop);
+        "served", () => new ProcessStartInfo(SiloProcess.CommandPath, ["serve", "--data", _folder.File("data"), .. arguments]), "staingrid: serving", _folder.File("served.log"), Stop);
 
     private static async Task<(int Exit, string Output, string Error)> HealthAsync(string[] arguments, params (string Name, string Value)[] environment)
     {

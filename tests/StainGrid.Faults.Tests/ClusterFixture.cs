@@ -13,7 +13,7 @@ internal sealed class ClusterFixture : IAsyncDisposable
 {
     private const string Container = "plates";
 
-    // How long the cluster may take to go on without a silo that was paused (Orleans holds votes back for 24 s where a connection is up), and that silo to find it out.
+    // How long the cluster may take to go on without a silo that was paused (some 24 s, since its connections stay open), and that silo to find it out.
     private static readonly TimeSpan Eviction = TimeSpan.FromMinutes(3);
 
     private readonly TemporaryFolder _folder = new();

@@ -12,7 +12,7 @@ public abstract class Scenario(OneSilo one)
 {
     private protected static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private protected OneSilo One => one;
+    private protected OneSilo One { get; } = one;
 
     /// <summary>How long a plate may take that is done in seconds on a machine that is free.</summary>
     private protected static TimeSpan Patience { get; } = TimeSpan.FromMinutes(15);
@@ -65,7 +65,7 @@ public abstract class Scenario(OneSilo one)
 
     private protected async Task<ClusterFixture> StartAsync()
     {
-        await one.StainAsync(Stop);
+        await One.StainAsync(Stop);
         var cluster = await ClusterFixture.StartAsync(Stop);
         try
         {
@@ -84,7 +84,7 @@ public abstract class Scenario(OneSilo one)
     // Null where the plate was done before anybody saw that it was time for the fault.
     private protected async Task<Run?> StainAsync(ClusterFixture cluster, string name, string plate, int afterFields, Func<Task>? fault)
     {
-        var expected = await one.StainAsync(Stop);
+        var expected = await One.StainAsync(Stop);
         var watch = new Stopwatch();
         PlateStatus? last = null;
         Task? faulty = null;
@@ -93,7 +93,7 @@ public abstract class Scenario(OneSilo one)
         {
             var client = new GrainClient(connection.Grains);
             watch.Start();
-            await client.SubmitPlateAsync(plate, one.Request(ClusterFixture.Output(plate)), Stop);
+            await client.SubmitPlateAsync(plate, One.Request(ClusterFixture.Output(plate)), Stop);
             using var late = CancellationTokenSource.CreateLinkedTokenSource(Stop);
             late.CancelAfter(Patience);
             try

@@ -73,5 +73,5 @@ public sealed class SiloProcessTests : IDisposable
 
     private Task<SiloProcess> StartAsync(string script, double seconds = 60) =>
         SiloProcess.StartAsync("s1", () => new ProcessStartInfo("/bin/sh", ["-c", script]) { WorkingDirectory = _folder.Path },
-            "staingrid: silo s1 ready", _folder.File("s1.log"), TimeSpan.FromSeconds(seconds), Stop);
+            "staingrid: silo s1 ready", _folder.File("s1.log"), Stop, TimeSpan.FromSeconds(seconds));
 }

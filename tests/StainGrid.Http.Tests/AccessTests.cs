@@ -176,7 +176,7 @@ public sealed class AccessTests(Service service) : IClassFixture<Service>
         for (var patience = Stopwatch.StartNew(); !expected.All(one => Array.Exists(entries, one)); await Task.Delay(200, Stop))   // it is written in a moment
         {
             Assert.True(patience.Elapsed < TimeSpan.FromSeconds(60), string.Join('\n', entries.Select(entry => entry.ToJsonString())));
-            entries = [.. (await operators.GetStringAsync("/v1/audit", Stop)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
+            entries = await Service.AuditAsync(operators);
         }
 
         // Beside those of a silo of a later version, which notes more.

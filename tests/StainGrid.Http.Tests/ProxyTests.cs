@@ -30,8 +30,7 @@ public sealed class ProxyTests
         for (var deadline = DateTime.UtcNow.AddMinutes(3); noted is null; await Task.Delay(200, Stop))   // it is written in a moment
         {
             Assert.True(DateTime.UtcNow < deadline, "The request is not in the audit log.");
-            noted = (await operators.GetStringAsync("/v1/audit", Stop)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)
-                .FirstOrDefault(entry => (string)entry["path"]! == "/v1/session");
+            noted = (await Service.AuditAsync(operators)).FirstOrDefault(entry => (string)entry["path"]! == "/v1/session");
         }
 
         Assert.Equal(believed ? "203.0.113.7" : "127.0.0.1", ((string)noted["address"]!).Replace("::ffff:", "", StringComparison.Ordinal));

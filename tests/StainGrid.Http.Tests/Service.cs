@@ -236,6 +236,10 @@ public sealed class Service : IAsyncLifetime
         return (string)JsonNode.Parse(events.Split('\n').Last(line => line.StartsWith("data: ", StringComparison.Ordinal))[6..])!["status"]!["state"]!;
     }
 
+    /// <summary>The entries of the audit log that a caller may see.</summary>
+    public static async Task<JsonNode[]> AuditAsync(HttpClient client) =>
+        [.. (await client.GetStringAsync(new Uri("/v1/audit", UriKind.Relative))).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!)];
+
     // Timers go on as they do.
     private sealed class Clock : TimeProvider
     {

@@ -177,7 +177,7 @@ public sealed class BlobStoreTests : IDisposable
         await stores[0].WriteIfAsync("counter", BitConverter.GetBytes(0), null, Stop);
         await Task.WhenAll(Enumerable.Range(0, 8).Select(i => Task.Run(async () =>
         {
-            for (int n = 0; n < 5;)
+            for (int n = 0; n < 10;)
             {
                 var read = (await stores[i % 2].ReadBlobAsync("counter", 100, Stop))!;
                 try
@@ -191,7 +191,7 @@ public sealed class BlobStoreTests : IDisposable
                 }
             }
         }, Stop)));
-        Assert.Equal(40, BitConverter.ToInt32((await stores[0].ReadAsync("counter", Stop))!.Value.Span));
+        Assert.Equal(80, BitConverter.ToInt32((await stores[0].ReadAsync("counter", Stop))!.Value.Span));
     }
 
     [Theory]

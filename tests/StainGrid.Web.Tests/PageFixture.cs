@@ -69,7 +69,7 @@ public sealed class PageFixture : IAsyncLifetime
                 info.Environment["OMP_WAIT_POLICY"] = "PASSIVE";
                 return info;
             },
-            "staingrid: serving http", Path.Combine(Pictures, "serve.log"), TimeSpan.FromMinutes(3), Stop);
+            "staingrid: serving http", Path.Combine(Pictures, "serve.log"), Stop);
         Url = $"http://127.0.0.1:{port}/";
         playwright = await Playwright.CreateAsync();
         Assertions.SetDefaultExpectTimeout(60_000);

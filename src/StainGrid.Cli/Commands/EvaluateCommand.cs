@@ -64,7 +64,7 @@ internal static class EvaluateCommand
             {
                 Plane = plane,
                 AllPlanes = allPlanes,
-                Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? new TilingOptions().Stride, parsed.GetValue(options.Blend) ?? new TilingOptions().Blend),
+                Tiling = new TilingOptions(parsed.GetValue(options.Stride) ?? TilingOptions.DefaultStride, parsed.GetValue(options.Blend) ?? TilingOptions.DefaultBlend),
                 Precision = parsed.GetValue(options.Precision) is var wanted && wanted != Precision.Auto ? wanted : ProductRate.PrefersBFloat16(device) ? Precision.BFloat16 : Precision.Float32,
                 Seed = parsed.GetValue(seed),
             });

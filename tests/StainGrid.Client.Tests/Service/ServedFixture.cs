@@ -38,7 +38,7 @@ public sealed class ServedFixture : IAsyncDisposable
             Key = (await Conformance.RunAsync(
                 SiloProcess.CommandPath, ["key", "create", "--state", folder.File("data", "state"), "--tenant", "lab", "--name", "the tests"], folder.Path, cancellationToken)).Trim();
             string[] arguments = ["serve", "--data", folder.File("data"), "--http", "127.0.0.1:0", "--auth", "true", "--shares", $"plates={Share}", "--threads", "1"];
-            process = await SiloProcess.StartAsync("serve", () => Command(arguments), "staingrid: serving ", folder.File("serve.log"), TimeSpan.FromMinutes(3), cancellationToken);
+            process = await SiloProcess.StartAsync("serve", () => Command(arguments), "staingrid: serving ", folder.File("serve.log"), cancellationToken);
             Address = new Uri(process.ReadyLine["staingrid: serving ".Length..].Split(' ')[0]);
             return this;
         }

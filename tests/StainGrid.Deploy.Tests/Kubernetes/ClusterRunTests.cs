@@ -37,7 +37,7 @@ public sealed class ClusterRunTests : IDisposable
             for (int i = 0; i < started.Count; i++)
                 Assert.Contains("answers 200", await HealthAsync($"http://{s_network}{i + 2}:9464"), StringComparison.Ordinal);
             string url = started.Select(silo => silo.ReadyLine).Single(line => line.Contains("serving", StringComparison.Ordinal)).Split("serving ")[1].Split(',', ')')[0];
-            Assert.Contains("answers 200", await UntilWellAsync(url), StringComparison.Ordinal);
+            Assert.Contains("answers 200", await UntilWellAsync(() => HealthAsync(url)), StringComparison.Ordinal);   // a silo that has just joined may be asked for a grain that none has yet
             foreach (var (silo, pool) in started.Zip(overlay.Silos.OrderBy(pool => pool.Name == "staingrid-gpu")).Reverse())
                 Assert.Equal(0, await silo.StopAsync(TimeSpan.FromSeconds(pool.Spec.TerminationGracePeriodSeconds!.Value)));
         }
@@ -62,14 +62,14 @@ public sealed class ClusterRunTests : IDisposable
         }
     }
 
-    // Asked again, as its probes do: a silo that has just joined may be asked for a grain that no silo has yet.
-    private static async Task<string> UntilWellAsync(string url)
+    // What a probe asks, again until it succeeds, as probes do.
+    private static async Task<string> UntilWellAsync(Func<Task<string>> probe)
     {
-        for (var deadline = DateTime.UtcNow.AddMinutes(2); ; await Task.Delay(200, Stop))
+        for (var deadline = DateTime.UtcNow.AddMinutes(3); ; await Task.Delay(100, Stop))
         {
             try
             {
-                return await HealthAsync(url);
+                return await probe();
             }
             catch (InvalidOperationException) when (DateTime.UtcNow < deadline)
             {
@@ -99,23 +99,11 @@ public sealed class ClusterRunTests : IDisposable
                 info.Environment[pool.Container.Env.Single(variable => variable.ValueFrom?.SecretKeyRef is not null).Name] = Password;
                 return info;
             },
-            "", _folder.File("redis.log"), TimeSpan.FromMinutes(3), Stop);
+            "", _folder.File("redis.log"), Stop);
 
         // As its probes ask, with their own environment.
-        for (var deadline = DateTime.UtcNow.AddMinutes(3); ; await Task.Delay(100, Stop))
-        {
-            try
-            {
-                string probe = pool.Container.ReadinessProbe.Exec.Command[^1].Replace("redis-cli ", $"REDISCLI_AUTH={Password} redis-cli -h {s_network}1 ", StringComparison.Ordinal);
-                await Checkout.RunAsync("sh", ["-c", probe], data, null, Stop);
-                break;
-            }
-            catch (InvalidOperationException) when (DateTime.UtcNow < deadline)
-            {
-                // Not yet.
-            }
-        }
-
+        string probe = pool.Container.ReadinessProbe.Exec.Command[^1].Replace("redis-cli ", $"REDISCLI_AUTH={Password} redis-cli -h {s_network}1 ", StringComparison.Ordinal);
+        await UntilWellAsync(() => Checkout.RunAsync("sh", ["-c", probe], data, null, Stop));
         await Assert.ThrowsAsync<InvalidOperationException>(() => Checkout.RunAsync("sh", ["-c", $"redis-cli -h {s_network}1 ping | grep -q PONG"], data, null, Stop));
         return redis;
     }
@@ -143,6 +131,6 @@ public sealed class ClusterRunTests : IDisposable
                     info.Environment[variable] = value;
                 return info;
             },
-            $"staingrid: silo {name} ready", _folder.File(name + ".log"), TimeSpan.FromMinutes(3), Stop);
+            $"staingrid: silo {name} ready", _folder.File(name + ".log"), Stop);
     }
 }

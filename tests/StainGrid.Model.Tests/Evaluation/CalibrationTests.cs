@@ -30,7 +30,7 @@ public class CalibrationTests
         Assert.Equal(1, calibration.Pixels);
         for (int i = 0; i < 4; i++)
         {
-            Assert.Equal(held[i], calibration.Coverage[i].Held!.Value, 1e-5);
+            Assert.Equal(held[i], calibration.Coverage[i].Held!.Value, 1e-6);
             Assert.Equal(covered[i], calibration.Coverage[i].Covered);
         }
     }
